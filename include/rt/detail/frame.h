@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+//
+// Coroutine frames and task headers come from per-thread free lists of 64-byte size classes.
+//
+// The fast paths are here because every promise's operator new is a template instantiated in user
+// code: a pop and a push on a list that only the calling thread touches, no atomic operation. A
+// list that runs empty or grows past its bound exchanges a whole batch with the pool of the
+// thread's NUMA node (src/memory/frame_pool.cc), so that memory freed on another worker goes home
+// 32 blocks at a time.
+//
+// Task headers are a class of their own and type-stable: a block that was a header once is a
+// header for ever, so that an observer may read any header at any time (src/task/registry.h).
+//
+// Sanitizer builds take frames from malloc, one by one, so that a use after free is seen.
+#pragma once
+
+#include <rt/detail/config.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace rt::detail {
+
+inline constexpr std::size_t frame_granule = 64;     // a cache line: frames never share one
+inline constexpr std::size_t frame_class_count = 16; // up to 1 KiB; larger frames use malloc
+inline constexpr std::size_t header_class = 16;      // the index of the type-stable class
+inline constexpr std::size_t frame_batch = 32;       // blocks moved to or from the node's pool
+inline constexpr std::size_t frame_list_max = 4 * frame_batch;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool frames_from_malloc = true;
+#elif defined(__has_feature)
+#    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool frames_from_malloc = true;
+#    else
+inline constexpr bool frames_from_malloc = false;
+#    endif
+#else
+inline constexpr bool frames_from_malloc = false;
+#endif
+
+// A free block. Only the first word is used while a block is on a thread's list; the first block
+// of a batch in a node's pool uses the second word to link batches.
+struct free_block {
+    free_block* next;
+    free_block* next_batch;
+};
+
+// The links of a free header lie behind its state word, which observers and late cancellers may
+// still touch.
+inline constexpr std::size_t header_link_offset = sizeof(std::uint64_t);
+
+struct free_list {
+    free_block* head = nullptr;
+    std::size_t count = 0;
+};
+
+// The calling thread's lists. Owned by the thread, read by nobody else.
+struct frame_cache {
+    free_list lists[frame_class_count + 1];
+    std::uint32_t node = 0;  // NUMA node whose pool refills this cache
+    bool registered = false; // the thread-exit hook that returns the blocks is in place
+};
+
+extern RT_API constinit thread_local frame_cache thread_frames
+    __attribute__((tls_model("initial-exec")));
+
+// The cold halves. allocate_frame_slow returns null only when memory is exhausted.
+RT_API void* allocate_frame_slow(std::size_t bytes) noexcept;
+RT_API void deallocate_frame_slow(void* block, std::size_t bytes) noexcept;
+RT_API free_block* refill(std::size_t index) noexcept;
+RT_API void flush(std::size_t index) noexcept;
+// Arranges for the calling thread's lists to be returned when it exits.
+RT_API void register_thread() noexcept;
+
+// Memory for a coroutine frame of `bytes`, aligned to 16, or null when memory is exhausted.
+// Threads: any; the block may be freed on another thread.
+[[gnu::always_inline]] inline void* allocate_frame(std::size_t bytes) noexcept {
+    if constexpr (!frames_from_malloc) {
+        const std::size_t index = (bytes - 1) / frame_granule;
+        if (index < frame_class_count) [[likely]] {
+            free_list& list = thread_frames.lists[index];
+            if (free_block* block = list.head) [[likely]] {
+                list.head = block->next;
+                --list.count;
+                return block;
+            }
+        }
+    }
+    return allocate_frame_slow(bytes);
+}
+
+// Gives back what allocate_frame(bytes) returned.
+[[gnu::always_inline]] inline void deallocate_frame(void* memory, std::size_t bytes) noexcept {
+    if constexpr (!frames_from_malloc) {
+        const std::size_t index = (bytes - 1) / frame_granule;
+        if (index < frame_class_count) [[likely]] {
+            if (!thread_frames.registered) [[unlikely]] {
+                register_thread();
+            }
+            free_list& list = thread_frames.lists[index];
+            auto* block = static_cast<free_block*>(memory);
+            block->next = list.head;
+            list.head = block;
+            if (++list.count > frame_list_max) [[unlikely]] {
+                flush(index);
+            }
+            return;
+        }
+    }
+    deallocate_frame_slow(memory, bytes);
+}
+
+// A header block, or null when memory is exhausted. The contents are those of the last header
+// that lived there: an observer may be reading them.
+[[gnu::always_inline]] inline void* allocate_header() noexcept {
+    free_list& list = thread_frames.lists[header_class];
+    if (free_block* block = list.head) [[likely]] {
+        list.head = block->next;
+        --list.count;
+        return reinterpret_cast<char*>(block) - header_link_offset;
+    }
+    free_block* const block = refill(header_class);
+    return block == nullptr ? nullptr : reinterpret_cast<char*>(block) - header_link_offset;
+}
+
+[[gnu::always_inline]] inline void deallocate_header(void* memory) noexcept {
+    if (!thread_frames.registered) [[unlikely]] {
+        register_thread();
+    }
+    free_list& list = thread_frames.lists[header_class];
+    auto* block = reinterpret_cast<free_block*>(static_cast<char*>(memory) + header_link_offset);
+    block->next = list.head;
+    list.head = block;
+    if (++list.count > frame_list_max) [[unlikely]] {
+        flush(header_class);
+    }
+}
+
+} // namespace rt::detail

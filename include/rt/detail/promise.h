@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+//
+// What every rt coroutine's promise begins with: the way up (who awaits it) and the source line of
+// its current co_await. Both are written with one store each and make an async stack readable from
+// outside, without debug information and without running anything (src/introspect/trace.h).
+//
+// The frame layout of the Itanium-style coroutine ABI puts the promise two pointers after the
+// frame's address if its alignment is at most 16; frame_of and address_of rely on that and
+// configure's probes check it.
+#pragma once
+
+#include <rt/detail/config.h>
+#include <rt/detail/context.h>
+#include <rt/detail/frame.h>
+#include <rt/detail/header.h>
+
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+namespace rt::detail {
+
+// A source location is one pointer to a static record with libstdc++; it is kept as that pointer,
+// because a frame must stay readable byte by byte by an observer of another process.
+static_assert(sizeof(std::source_location) == sizeof(void*));
+using site = std::source_location;
+
+struct frame_header {
+    std::uintptr_t continuation = 0; // address of the awaiting coroutine, bit 0: not an rt frame
+    site await_site;                 // the co_await this frame is suspended at
+};
+static_assert(sizeof(frame_header) == 16);
+
+inline constexpr std::size_t promise_offset = 2 * sizeof(void*);
+inline constexpr std::uintptr_t foreign_frame = 1;
+
+inline frame_header* frame_of(void* address) noexcept {
+    return reinterpret_cast<frame_header*>(static_cast<char*>(address) + promise_offset);
+}
+
+[[noreturn]] RT_API void out_of_memory_for_frame() noexcept;
+
+struct promise_base : frame_header {
+    promise_base() noexcept = default;
+
+    static void* operator new(std::size_t bytes) noexcept { return allocate_frame(bytes); }
+    static void operator delete(void* memory, std::size_t bytes) noexcept {
+        deallocate_frame(memory, bytes);
+    }
+
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+
+    // Notes the line of each co_await. The awaitable itself passes through untouched.
+    template<typename Awaitable>
+    [[gnu::always_inline]] Awaitable&&
+    await_transform(Awaitable&& awaitable, site at = site::current()) noexcept {
+        if constexpr (features::taskdump) {
+            await_site = at;
+        }
+        return std::forward<Awaitable>(awaitable);
+    }
+};
+
+// Notes who awaits `child`, for the way back and for dumps.
+template<typename Promise>
+void set_continuation(frame_header& child, std::coroutine_handle<Promise> parent) noexcept {
+    auto address = reinterpret_cast<std::uintptr_t>(parent.address());
+    if constexpr (!std::is_base_of_v<frame_header, Promise>) {
+        address |= foreign_frame;
+    }
+    child.continuation = address;
+}
+
+// Ends a coroutine: on to its awaiter, or, for a root, back to the worker, which then calls finish.
+// Destroying the frame from inside await_suspend is what compilers get wrong; the worker does it.
+struct final_awaiter {
+    after_function finish;
+
+    bool await_ready() const noexcept { return false; }
+
+    template<typename Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) const noexcept {
+        const std::uintptr_t up = self.promise().continuation & ~foreign_frame;
+        if (up != 0) {
+            return std::coroutine_handle<>::from_address(reinterpret_cast<void*>(up));
+        }
+        this_thread.after = finish;
+        return std::noop_coroutine();
+    }
+
+    void await_resume() const noexcept {}
+};
+
+} // namespace rt::detail

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+//
+// rt::yield: let the other tasks of this worker run.
+//
+// A long computation awaits it now and then. Sockets, sleeps and the other operations of librt need
+// no help: each takes a unit of the task's budget (128 per turn) when it can go on at once, and
+// yields by itself when the budget is used up.
+#pragma once
+
+#include <rt/detail/config.h>
+#include <rt/detail/suspend.h>
+
+#include <coroutine>
+
+namespace rt {
+
+class yield_awaiter {
+public:
+    bool await_ready() const noexcept { return false; }
+    template<typename Promise>
+    bool await_suspend(std::coroutine_handle<Promise> self) const noexcept {
+        return detail::yield_current(self.address());
+    }
+    void await_resume() const noexcept {}
+};
+
+/// Puts the task at the back of its worker's queue, behind the next look at the driver.
+/// Requires: awaited in a task; elsewhere it aborts with advice.
+/// Cancel: a point of cancellation; nothing is lost.
+[[nodiscard]] inline yield_awaiter yield() noexcept {
+    return {};
+}
+
+} // namespace rt

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+#include "base/assert.h"
+
+#include <rt/detail/context.h>
+#include <rt/detail/promise.h>
+#include <rt/detail/result_slot.h>
+#include <rt/spawn.h>
+
+#include <exception>
+
+namespace rt::detail {
+
+constinit thread_local context this_thread __attribute__((tls_model("initial-exec")));
+
+task_header* current_task_or_fatal(const char* what) noexcept {
+    if (this_thread.task == nullptr) {
+        base::fatal(
+            "%s outside a task: wrap the call in rt::block_on(...) or rt::spawn(...)", what
+        );
+    }
+    return this_thread.task;
+}
+
+scheduler_base* current_scheduler_or_fatal(const char* what) noexcept {
+    if (this_thread.scheduler == nullptr) {
+        base::fatal(
+            "%s outside a runtime: call it from a task, or use rt::handle::spawn of a runtime", what
+        );
+    }
+    return this_thread.scheduler;
+}
+
+void out_of_memory_for_result() noexcept {
+    base::fatal("out of memory for the result of a task: return a pointer to large results");
+}
+
+} // namespace rt::detail

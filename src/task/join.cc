@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+//
+// Join and abort handles: the far side of the task state word.
+//
+// A join handle owns one reference and state_interest. Its listener is written before
+// state_listener is set (release) and read by complete() after it saw the bit (acquire), so the
+// field needs no lock: before complete it belongs to the handle, afterwards to the worker.
+#include "base/assert.h"
+#include "task/task.h"
+
+#include <rt/join.h>
+
+#include <cstdio>
+
+namespace rt {
+
+join_error::join_error(std::uint64_t task_id) noexcept
+    : task_id_(task_id) {
+    std::snprintf(
+        text_, sizeof(text_), "task %llu was cancelled", static_cast<unsigned long long>(task_id)
+    );
+}
+
+join_error::~join_error() = default;
+
+const char* join_error::what() const noexcept {
+    return text_;
+}
+
+abort_handle::abort_handle(detail::task_header* task) noexcept
+    : task_(task) {
+    if (task_ != nullptr) {
+        task_->state.add_relaxed(detail::state_ref); // relaxed: the caller holds a reference
+    }
+}
+
+abort_handle::abort_handle(const abort_handle& other) noexcept
+    : abort_handle(other.task_) {
+}
+
+abort_handle::~abort_handle() {
+    if (task_ != nullptr) {
+        detail::release(task_);
+    }
+}
+
+void abort_handle::abort() const noexcept {
+    if (task_ != nullptr && detail::request_cancel(task_, detail::state_aborted)) {
+        task_->scheduler->schedule(task_);
+    }
+}
+
+bool abort_handle::is_finished() const noexcept {
+    return task_ == nullptr || (task_->state.load_acquire() & detail::state_complete) != 0;
+}
+
+std::uint64_t abort_handle::id() const noexcept {
+    return task_ == nullptr ? 0 : task_->id.load_relaxed();
+}
+
+namespace detail {
+
+void join_handle_base::abort() const noexcept {
+    if (task_ != nullptr && request_cancel(task_, state_aborted)) {
+        task_->scheduler->schedule(task_);
+    }
+}
+
+bool join_handle_base::is_finished() const noexcept {
+    // acquire: pairs with complete()'s release; the result is visible with the bit.
+    return task_ == nullptr || (task_->state.load_acquire() & state_complete) != 0;
+}
+
+std::uint64_t join_handle_base::id() const noexcept {
+    return task_ == nullptr ? 0 : task_->id.load_relaxed();
+}
+
+rt::abort_handle join_handle_base::abort_handle() const noexcept {
+    return rt::abort_handle(task_);
+}
+
+bool join_handle_base::listen(completion_listener* listener) const noexcept {
+    task_->listener = listener;
+    std::uint64_t state = task_->state.load_acquire(); // acquire: pairs with complete()'s release
+    do {
+        if ((state & state_complete) != 0) {
+            return false;
+        }
+        RT_DEBUG_ASSERT((state & state_listener) == 0);
+        // release: pairs with complete()'s acquire; the listener is visible with the bit.
+    } while (!task_->state.cas_weak_acq_rel(state, state | state_listener));
+    return true;
+}
+
+bool join_handle_base::unlisten() const noexcept {
+    std::uint64_t state = task_->state.load_relaxed();
+    do {
+        if ((state & state_complete) != 0) {
+            return false;
+        }
+    } while (!task_->state.cas_weak_acq_rel(state, state & ~std::uint64_t{state_listener}));
+    return true;
+}
+
+void join_handle_base::detach_with(drop_function drop) noexcept {
+    task_header* const task = task_;
+    task_ = nullptr;
+    std::uint64_t state = task->state.load_acquire(); // acquire: pairs with complete()'s release
+    for (;;) {
+        if ((state & state_complete) != 0) {
+            drop(task);
+            release(task);
+            return;
+        }
+        // acq_rel: release pairs with complete()'s acquire: what this thread did with the task's
+        // header happens before the worker frees it.
+        if (task->state.cas_weak_acq_rel(
+                state, (state & ~std::uint64_t{state_interest | state_listener}) - state_ref
+            )) {
+            return;
+        }
+    }
+}
+
+bool join_wait::suspend(void* self) noexcept {
+    task_header* const waiter = attach_to_current(*this, "co_await of a join handle");
+    if (!handle_.listen(this)) {
+        return false;
+    }
+    return commit_suspend(waiter, self, this, wait_kind::join, handle_.header());
+}
+
+wait_node::cancel_result join_wait::on_cancel(wait_node* node) noexcept {
+    auto* const self = static_cast<join_wait*>(node);
+    return self->handle_.unlisten() ? cancel_result::detached : cancel_result::in_flight;
+}
+
+void join_wait::on_ended(completion_listener* listener, task_header* /*task*/) noexcept {
+    task_header* const waiter = static_cast<join_wait*>(listener)->task;
+    // Last, because a task that joins one child is likely to join its siblings next: by then they
+    // have ended too, and it does not suspend once per child.
+    if (try_wake(waiter)) {
+        waiter->scheduler->schedule_last(waiter);
+    }
+}
+
+} // namespace detail
+} // namespace rt

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+//
+// The life of one task between a worker's hands: create, run, unwind, complete, free.
+//
+// Ids come from the process in blocks of id_block per thread, so that a spawn touches no shared
+// line. A free header has id 0; create_task writes the id last (release) and free_header clears it
+// first, which is all that an observer of type-stable headers needs to tell a live one.
+#include "task/task.h"
+
+#include "base/assert.h"
+#include "metrics/probes.h"
+#include "metrics/worker_counters.h"
+#include "task/cancel.h"
+
+#include <rt/detail/frame.h>
+#include <rt/detail/promise.h>
+#include <rt/detail/result_slot.h>
+#include <rt/spawn.h>
+
+#include <coroutine>
+#include <utility>
+
+namespace rt::tasks {
+namespace {
+
+using detail::context;
+using detail::outcome;
+using detail::this_thread;
+using detail::wait_kind;
+using detail::wait_node;
+
+constexpr std::uint64_t id_block = 1024;
+constinit atomic<std::uint64_t> next_id{1};
+constinit defer_function defer = nullptr;
+
+std::uint64_t take_id() noexcept {
+    context& self = this_thread;
+    if (self.next_task_id == self.last_task_id) [[unlikely]] {
+        self.next_task_id = next_id.add_relaxed(id_block);
+        self.last_task_id = self.next_task_id + id_block;
+    }
+    return self.next_task_id++;
+}
+
+// Runs the frames from `address` on, and what they leave to be done, until the task is not ours any
+// more. A loop, because unwinding to a boundary goes on with another coroutine of the same task.
+void enter(task_header* task, void* address) noexcept {
+    context& self = this_thread;
+    self.budget = detail::poll_budget;
+    while (address != nullptr) {
+        self.after = nullptr;
+        std::coroutine_handle<>::from_address(address).resume();
+        const detail::after_function after = self.after;
+        address = after != nullptr ? after(task) : nullptr;
+    }
+}
+
+// Rule 4 of the state word. Returns the coroutine to go on with, or null.
+void* settle_claim(task_header* task) noexcept {
+    wait_node* const node = task->leaf;
+    if (node->cancel(node) == wait_node::cancel_result::detached) {
+        task->state.and_acq_rel(~std::uint64_t{detail::state_claimed});
+        return unwind(task);
+    }
+    std::uint64_t state = task->state.load_relaxed();
+    for (;;) {
+        const bool woken = (state & detail::state_woken) != 0;
+        std::uint64_t next = state & ~std::uint64_t{detail::state_claimed | detail::state_woken};
+        if (!woken) {
+            next |= detail::state_waiting;
+        }
+        // Once waiting is published again the task may be anyone's.
+        void* const leaf = task->resume;
+        // acq_rel: acquire pairs with try_wake's release of woken; release publishes waiting again.
+        if (task->state.cas_weak_acq_rel(state, next)) {
+            return woken ? leaf : nullptr;
+        }
+    }
+}
+
+// The task has no frames left.
+void end_cancelled(task_header* task) noexcept {
+    task->ended = outcome::cancelled;
+    detail::complete(task, [](task_header*) noexcept {});
+}
+
+// Where this turn begins: the leaf, unless a cancellation came first.
+void* starting_point(task_header* task) noexcept {
+    const std::uint64_t state = task->state.load_relaxed(); // the queue ordered it
+    if ((state & (detail::state_claimed | detail::state_aborted)) != 0) [[unlikely]] {
+        if ((state & detail::state_claimed) != 0) {
+            return settle_claim(task);
+        }
+        // Neither a task that has not begun nor one that has yielded has anything delivered to it.
+        if (task->polls == 1 || task->waits_for == wait_kind::yield) {
+            return unwind(task);
+        }
+    }
+    return task->resume;
+}
+
+} // namespace
+
+void run(task_header* task) noexcept {
+    context& self = this_thread;
+    const std::uint64_t id = task->id.load_relaxed();
+    self.task = task;
+    ++task->polls;
+    metrics::probe_poll_start(task, id);
+    if (void* const from = starting_point(task)) {
+        task->waits_for = wait_kind::none;
+        enter(task, from);
+    }
+    metrics::probe_poll_end(task, id);
+    self.task = nullptr;
+}
+
+void* unwind(task_header* task) noexcept {
+    // acquire: pairs with request_cancel; `requested` of the boundary is visible with the bit.
+    const std::uint64_t state = task->state.load_acquire();
+    if ((state & detail::state_aborted) == 0) {
+        if (void* const next = unwind_to_boundary(task)) {
+            return next;
+        }
+    }
+    std::coroutine_handle<>::from_address(task->live.frame).destroy();
+    end_cancelled(task);
+    return nullptr;
+}
+
+void* after_yield(task_header* task) noexcept {
+    const std::uint64_t state = task->state.load_acquire(); // acquire: pairs with request_cancel
+    if ((state & (detail::state_aborted | detail::state_scoped)) != 0) {
+        return unwind(task);
+    }
+    defer(task);
+    return nullptr;
+}
+
+void cancel_unstarted(task_header* task) noexcept {
+    task_header* const outer = std::exchange(this_thread.task, task);
+    std::coroutine_handle<>::from_address(task->live.frame).destroy();
+    end_cancelled(task);
+    this_thread.task = outer;
+}
+
+void free_header(task_header* task) noexcept {
+    task->id.store_relaxed(0);
+    detail::deallocate_header(task);
+}
+
+void set_defer(defer_function function) noexcept {
+    defer = function;
+}
+
+} // namespace rt::tasks
+
+namespace rt::detail {
+
+task_header*
+create_task(void* frame, scheduler_base* scheduler, site at, const char* name) noexcept {
+    auto* const task = static_cast<task_header*>(allocate_header());
+    if (task == nullptr) {
+        return nullptr;
+    }
+    context& self = this_thread;
+    // relaxed: the queue publishes the header to the worker that will run it.
+    task->state.store_relaxed(2 * state_ref | state_interest);
+    task->queue_next = nullptr;
+    task->resume = frame;
+    task->scheduler = scheduler;
+    task->leaf = nullptr;
+    task->boundary = nullptr;
+    task->listener = nullptr;
+    task->polls = 0;
+    task->home = UINT16_MAX;
+    task->waits_for = wait_kind::none;
+    task->ended = outcome::pending;
+    task->name = name;
+    task->spawn_site = std::bit_cast<const std::source_location*>(at);
+    task->parent_id = self.task != nullptr ? self.task->id.load_relaxed() : 0;
+    task->live = {nullptr, self.coarse_ns, frame, self.coarse_ns};
+    // release: an observer that reads the id reads the fields of this life, or a later one.
+    task->id.store_release(rt::tasks::take_id());
+    metrics::count_spawn();
+    return task;
+}
+
+void complete(task_header* task, drop_function drop) noexcept {
+    metrics::count_end(task->ended == outcome::cancelled);
+    std::uint64_t state = task->state.load_acquire(); // acquire: pairs with detach_with's release
+    for (;;) {
+        if ((state & state_interest) == 0) {
+            // Only abort handles are left; they look at nothing but the state word. Without any,
+            // nobody else can reach the task.
+            drop(task);
+            if (state / state_ref != 1) {
+                task->state.or_acq_rel(state_complete);
+            }
+            release(task);
+            return;
+        }
+        // acq_rel: release pairs with the join handle's acquire of complete; acquire pairs with
+        // listen()'s release of the listener.
+        if (task->state.cas_weak_acq_rel(state, state + state_complete - state_ref)) {
+            break;
+        }
+    }
+    if ((state & state_listener) != 0) {
+        task->listener->on_complete(task->listener, task);
+    }
+}
+
+} // namespace rt::detail

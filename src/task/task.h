@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+//
+// What a worker does with a task: run it, unwind it, end it.
+//
+// run() resumes the leaf and returns when the chain of frames has suspended, yielded or ended. What
+// is left to do then must happen outside the coroutine, because it may destroy frames or hand the
+// task to another thread; the leaf leaves it as a function in this_thread.after. After a plain
+// suspension there is nothing, and the task may already be running elsewhere.
+//
+// Threads: a worker, for a task that it owns.
+#pragma once
+
+#include <rt/detail/context.h>
+#include <rt/detail/header.h>
+
+#include <cstdint>
+
+namespace rt::tasks {
+
+using detail::task_header;
+
+// Runs one turn of the task. Requires: the caller owns the task and is a worker.
+void run(task_header* task) noexcept;
+
+// Destroys the frames up to the outermost boundary that asked for it and goes on from there; with
+// state_aborted that is the whole task. Set as this_thread.after by a leaf that let go.
+void* unwind(task_header* task) noexcept;
+
+// Puts a task that called yield behind the driver's next turn. Set as this_thread.after.
+void* after_yield(task_header* task) noexcept;
+
+// Ends a task that has never run or cannot run: frames destroyed, outcome cancelled.
+void cancel_unstarted(task_header* task) noexcept;
+
+// Returns the block of a header without references.
+void free_header(task_header* task) noexcept;
+
+// Called for a yielded task by the scheduler layer: set once at start-up, because the deferred list
+// belongs to the worker, which is above this layer.
+using defer_function = void (*)(task_header*) noexcept;
+void set_defer(defer_function function) noexcept;
+
+} // namespace rt::tasks

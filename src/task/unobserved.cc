@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+//
+// An exception that leaves a task whose join handle is gone has no one to be rethrown to. It is
+// reported on standard error with the task and its spawn site; the runtime goes on.
+#include "base/log.h"
+
+#include <rt/detail/promise.h>
+#include <rt/detail/result_slot.h>
+
+#include <exception>
+
+namespace rt::detail {
+
+void report_unobserved_exception(task_header* task, std::exception_ptr exception) noexcept {
+    if ((task->state.load_relaxed() & state_aborted) != 0) {
+        return; // it was told to stop; what it stumbled over on the way, such as a join_error, is
+                // no news
+    }
+    const char* text = "an object that is not a std::exception";
+    const auto at = std::bit_cast<site>(task->spawn_site);
+    const auto id = static_cast<unsigned long long>(task->id.load_relaxed());
+    try {
+        std::rethrow_exception(std::move(exception));
+    } catch (const std::exception& error) {
+        text = error.what();
+        base::log(
+            base::log_level::warning,
+            "task %llu (spawned at %s:%u) ended with an exception that nobody awaits: %s",
+            id,
+            at.file_name(),
+            static_cast<unsigned>(at.line()),
+            text
+        );
+        return;
+    } catch (...) {
+    }
+    base::log(
+        base::log_level::warning,
+        "task %llu (spawned at %s:%u) ended with an exception that nobody awaits: %s",
+        id,
+        at.file_name(),
+        static_cast<unsigned>(at.line()),
+        text
+    );
+}
+
+} // namespace rt::detail

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+//
+// The owned, watched file descriptor under every socket, and the awaiter for its readiness.
+//
+// The descriptor is watched by the driver of the worker that first had to wait for it; events wake
+// the task on that worker. Watching starts lazily, so a connection that never waits costs nothing.
+#pragma once
+
+#include <rt/detail/config.h>
+#include <rt/detail/header.h>
+#include <rt/detail/suspend.h>
+#include <rt/result.h>
+
+#include <coroutine>
+#include <cstdint>
+#include <utility>
+
+namespace rt::driver {
+class io_source;
+}
+
+namespace rt::detail {
+
+enum class direction : std::uint8_t { read, write };
+
+// Waits until a direction may be ready. Resumes with an error when the descriptor cannot be
+// watched. Cancel: safe; nothing is consumed.
+class RT_API ready_awaiter : public wait_node {
+public:
+    ready_awaiter(driver::io_source* source, direction which) noexcept
+        : wait_node(&on_cancel)
+        , source_(source)
+        , which_(which) {}
+
+    bool await_ready() const noexcept { return false; }
+
+    template<typename Promise>
+    bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
+        return suspend(self.address());
+    }
+
+    result<void> await_resume() const noexcept { return outcome_; }
+
+private:
+    bool suspend(void* self) noexcept;
+    static cancel_result on_cancel(wait_node* node) noexcept;
+
+    driver::io_source* source_;
+    direction which_;
+    result<void> outcome_{};
+};
+
+// Owns a descriptor and its registration. Movable; not shared between threads.
+class RT_API io_handle {
+public:
+    io_handle() noexcept = default;
+    io_handle(io_handle&& other) noexcept
+        : source_(std::exchange(other.source_, nullptr)) {}
+    io_handle& operator=(io_handle&& other) noexcept {
+        if (this != &other) {
+            close();
+            source_ = std::exchange(other.source_, nullptr);
+        }
+        return *this;
+    }
+    ~io_handle() { close(); }
+
+    // Takes ownership of a non-blocking descriptor; closes it on failure (ENOMEM).
+    static result<io_handle> adopt(int fd) noexcept;
+
+    [[nodiscard]] int fd() const noexcept;
+    explicit operator bool() const noexcept { return source_ != nullptr; }
+
+    // Readiness as last seen; a token for would_block.
+    [[nodiscard]] std::uint32_t readiness() const noexcept;
+    // Whether the last edge said that there may be something to do in `which`.
+    [[nodiscard]] bool maybe_ready(direction which) const noexcept;
+    // A system call said EAGAIN: the direction is not ready unless an edge came since `seen`.
+    void would_block(std::uint32_t seen, direction which) noexcept;
+    // A read got less than it had room for: the next one would get EAGAIN, unless an edge came or
+    // the peer has closed, which an edge has said already.
+    void drained(std::uint32_t seen) noexcept;
+
+    [[nodiscard]] ready_awaiter ready(direction which) const noexcept { return {source_, which}; }
+
+    // Closes the descriptor. Requires: no task waits on it.
+    void close() noexcept;
+
+private:
+    driver::io_source* source_ = nullptr;
+};
+
+} // namespace rt::detail

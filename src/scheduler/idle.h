@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+//
+// Who sleeps, who searches, whom to wake: the protocol that loses no task and wakes no crowd.
+//
+// One word counts the workers that are searching for work and those that are not parked; sleepers
+// are kept in a stack under a lock. The rules are Tokio's and Go's, but for D, which is stricter:
+//
+//   A. A producer that made work visible wakes a sleeper only if nobody is searching (a searcher
+//      will find it) and somebody sleeps. The woken worker is counted as searching from the start.
+//   B. At most half of the workers search at once.
+//   C. A searcher that finds work and was the last one wakes one more: the pool ramps up one by
+//      one.
+//   D. A worker leaves the counts before it parks. If it leaves no searcher behind, it looks at all
+//      queues once more and wakes a worker if anything is there; whether it has searched itself
+//      does not matter.
+//
+// Why nothing is lost. A producer publishes its task, then a full fence, then reads the word. A
+// worker that parks decrements the word (seq_cst), then reads the queues. In the single order of
+// the fence and the decrement one of them is first: either the producer sees a sleeper and no
+// searcher, and wakes it, or the worker sees the task. If the producer saw a searcher, that one
+// either finds the task or is subject to the same argument when it leaves.
+// Only the last searcher looked again once, as in Tokio, and workers that had not searched relied
+// on the others being awake. With one worker there are no others: a task from outside that arrived
+// between the worker's look at the injection queue and its decrement was lost (once in some hundred
+// thousand). With several it waited for the others' turns to end.
+//
+// Threads: every function may be called by any worker; notify by any thread.
+#pragma once
+
+#include "base/lock.h"
+
+#include <rt/detail/atomic.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace rt::scheduler {
+
+class idle {
+public:
+    // All workers start unparked and not searching.
+    explicit idle(std::uint32_t worker_count);
+
+    // Rule A, after a full fence (see fence_seq_cst): a worker to unpark, counted as unparked and
+    // searching already, or nothing. `near` is preferred if it sleeps.
+    [[nodiscard]] std::optional<std::uint32_t> worker_to_wake(std::uint32_t near) noexcept;
+
+    // Whether rule A asks for a wake-up, without the fence: a hint.
+    [[nodiscard]] bool may_wake() const noexcept {
+        const std::uint32_t word = word_.load_relaxed(); // relaxed: see worker_to_wake
+        return (word & count_mask) == 0 && word / one_unparked < worker_count_;
+    }
+
+    // Rule B. False: enough workers are searching.
+    [[nodiscard]] bool start_searching() noexcept;
+
+    // Rule C. True: the caller was the last searcher and shall wake one more.
+    [[nodiscard]] bool stop_searching() noexcept;
+
+    // The worker goes to sleep. True: nobody is searching now, so it shall look again (rule D).
+    [[nodiscard]] bool park(std::uint32_t index, bool was_searching) noexcept;
+
+    // The worker came back. True: somebody had chosen it, so it is counted as searching. False: it
+    // came back by itself and is counted as unparked again.
+    [[nodiscard]] bool unpark(std::uint32_t index) noexcept;
+
+    // A moment old.
+    [[nodiscard]] std::uint32_t searching() const noexcept {
+        return word_.load_relaxed() & count_mask;
+    }
+
+private:
+    static constexpr std::uint32_t count_mask = 0xffff;
+    static constexpr std::uint32_t one_searching = 1;
+    static constexpr std::uint32_t one_unparked = 1U << 16U;
+
+    const std::uint32_t worker_count_;
+    alignas(128) atomic<std::uint32_t> word_; // low 16 bits searching, high 16 bits unparked
+    base::spin_lock lock_{base::lock_rank::idle_workers};
+    std::vector<std::uint32_t> sleepers_; // guarded by lock_; newest last; never grows
+};
+
+} // namespace rt::scheduler

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+//
+// The pool: scheduling from outside, waiting from outside, and what observers see. How it starts is
+// in startup.cc, how it ends in shutdown.cc.
+//
+// A worker of this pool schedules onto itself; every other thread goes through the injection queue
+// of the node where the task ran last. Such a guest may be overtaken by the task that it has
+// queued, and by the end of the runtime with it; the count of guests is what shutdown waits for.
+#include "base/assert.h"
+#include "scheduler/pool_state.h"
+#include "scheduler/scheduler.h"
+
+#include <rt/join.h>
+
+#include <algorithm>
+
+namespace rt::scheduler {
+namespace {
+
+using detail::this_thread;
+
+// Releases a thread that waits for a task. Lives on that thread's stack.
+struct thread_listener : detail::completion_listener {
+    thread_listener() noexcept
+        : completion_listener(&on_ended) {}
+
+    static void on_ended(completion_listener* listener, task_header* /*task*/) noexcept {
+        auto* const self = static_cast<thread_listener*>(listener);
+        // release: pairs with the waiter's acquire. The waiter may be gone after this store, which
+        // is why the wake-up below uses the address only as a number: a stale wake is spurious.
+        self->ended.store_release(1);
+        futex_wake_all(self->ended);
+    }
+
+    atomic<std::uint32_t> ended{0};
+};
+
+} // namespace
+
+pool_state::pool_state(const config& wanted, driver::kind kind, std::uint32_t worker_count)
+    : settings(wanted)
+    , driver_kind(kind)
+    , sleepers(worker_count)
+    , start_errors(worker_count, 0) {
+}
+
+void pool_state::notify(std::uint32_t near) noexcept {
+    // Store-load: the caller's push before the read of the idle word; see idle.h.
+    fence_seq_cst();
+    if (const auto chosen = sleepers.worker_to_wake(near)) {
+        workers[*chosen]->unpark();
+    }
+}
+
+bool pool_state::has_work() const noexcept {
+    return std::any_of(
+               workers.begin(), workers.end(), [](const auto& w) { return !w->queue.is_empty(); }
+           ) ||
+        std::any_of(injected.begin(), injected.end(), [](const auto& q) { return !q->is_empty(); });
+}
+
+pool::~pool() {
+    if (state_ != nullptr) {
+        shut_down();
+    }
+}
+
+void pool::schedule(task_header* task) noexcept {
+    worker* const self = this_thread.worker;
+    if (self != nullptr && this_thread.scheduler == this) {
+        self->schedule_local(task);
+        return;
+    }
+    const std::uint32_t home = task->home;
+    const auto& workers = state_->workers;
+    const bool has_home = home < workers.size();
+    // From here on the task may run and end, and with it the runtime; see see_guests_off.
+    state_->guests.add_acq_rel(1);
+    state_->inject(has_home ? workers[home]->node : 0, {task, task, 1});
+    state_->guests.sub_acq_rel(1);
+}
+
+void pool::schedule_last(task_header* task) noexcept {
+    worker* const self = this_thread.worker;
+    if (self != nullptr && this_thread.scheduler == this) {
+        self->schedule_last(task);
+        return;
+    }
+    schedule(task);
+}
+
+void pool::schedule_new(task_header* task) noexcept {
+    if (state_->phase.load_relaxed() != phase_running) {
+        // The pool ends: a task that is spawned now does not begin. Relaxed: one that slips through
+        // is found by the leader's walk.
+        task->state.or_relaxed(detail::state_aborted);
+    }
+    worker* const self = this_thread.worker;
+    if (self != nullptr && this_thread.scheduler == this) {
+        self->schedule_new(task);
+        return;
+    }
+    schedule(task);
+}
+
+void pool::wait_for(const detail::join_handle_base& handle) noexcept {
+    thread_listener listener;
+    if (!handle.listen(&listener)) {
+        return;
+    }
+    pool_state& state = *state_;
+    if (state.settings.flavor == flavor::current_thread) {
+        worker& self = *state.workers[0];
+        offload::set_current_pool(state.blocking);
+        self.enter();
+        self.run(listener.ended);
+        self.leave();
+        offload::set_current_pool(nullptr);
+        return;
+    }
+    while (listener.ended.load_acquire() == 0) { // acquire: pairs with on_ended's release
+        futex_wait(listener.ended, 0);
+    }
+}
+
+void pool::shut_down() noexcept {
+    if (state_ == nullptr || state_->is_down) {
+        return;
+    }
+    pool_state& state = *state_;
+    state.is_down = true;
+    state.dog.stop();
+    state.phase.store_release(phase_draining); // release: pairs with worker::run's acquire
+    for (const std::unique_ptr<worker>& each : state.workers) {
+        each->unpark();
+    }
+    if (state.settings.flavor == flavor::current_thread) {
+        worker& self = *state.workers[0];
+        offload::set_current_pool(state.blocking);
+        self.enter();
+        state.drain(self);
+        self.leave();
+        offload::set_current_pool(nullptr);
+    }
+    for (std::thread& thread : state.threads) {
+        thread.join();
+    }
+    state.threads.clear();
+    state.see_guests_off();
+    for (const std::unique_ptr<worker>& each : state.workers) {
+        each->detach();
+    }
+}
+
+std::uint32_t pool::worker_count() const noexcept {
+    return static_cast<std::uint32_t>(state_->workers.size());
+}
+
+worker_view pool::view(std::uint32_t index) const {
+    const worker& seen = *state_->workers[index];
+    worker_view view;
+    view.index = index;
+    view.tid = seen.tid.load_relaxed();
+    view.node = seen.node;
+    view.cpus = state_->pins[index].is_empty() ? std::string() : state_->pins[index].print();
+    view.state = seen.state.load_relaxed();
+    view.turn = seen.turn.load_relaxed();
+    view.task = seen.current.load_relaxed();
+    // A header stays a header: its id can be read even if the task has ended meanwhile.
+    view.task_id = view.task == nullptr ? 0 : view.task->id.load_relaxed();
+    view.queue_depth = seen.queue.size();
+    view.lifo_occupied = seen.has_private();
+    view.timers = seen.wheel.size();
+    view.counters = &seen.counters;
+    return view;
+}
+
+std::size_t pool::injected_depth() const noexcept {
+    std::size_t depth = 0;
+    for (const std::unique_ptr<inject_queue>& queue : state_->injected) {
+        depth += queue->size();
+    }
+    return depth;
+}
+
+driver::kind pool::driver_kind() const noexcept {
+    return state_->driver_kind;
+}
+
+const std::string& pool::placement_reason() const noexcept {
+    return state_->placement_reason;
+}
+
+driver::timer_wheel& current_wheel() noexcept {
+    if (this_thread.worker == nullptr) {
+        base::fatal("a timer outside a task: wrap the call in rt::block_on(...)");
+    }
+    return this_thread.worker->wheel;
+}
+
+} // namespace rt::scheduler

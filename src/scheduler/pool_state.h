@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+//
+// What the workers of a pool share.
+//
+// Constant after start-up: settings, workers, queues. The phase moves running -> draining -> done
+// and never back; see shutdown.cc.
+#pragma once
+
+#include "blocking/pool.h"
+#include "driver/driver.h"
+#include "scheduler/idle.h"
+#include "scheduler/inject_queue.h"
+#include "scheduler/scheduler.h"
+#include "scheduler/watchdog.h"
+#include "scheduler/worker.h"
+#include "topology/cpu_set.h"
+
+#include <rt/detail/atomic.h>
+#include <rt/runtime.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace rt::scheduler {
+
+inline constexpr std::uint32_t no_preference = UINT32_MAX; // for notify
+
+enum phase : std::uint32_t { phase_running, phase_draining, phase_done };
+
+class pool_state {
+public:
+    pool_state(const config& wanted, driver::kind kind, std::uint32_t worker_count);
+
+    // Appends to a node's injection queue and wakes somebody. After shutdown the tasks, which can
+    // only be new ones, are cancelled here. Threads: any.
+    void inject(std::uint32_t node, task_chain chain) noexcept;
+
+    // Wakes one sleeper, if the rules of idle.h ask for it. Call after work was made visible.
+    void notify(std::uint32_t near) noexcept;
+
+    // Whether any queue that a searcher looks at has something in it.
+    [[nodiscard]] bool has_work() const noexcept;
+
+    [[nodiscard]] std::uint32_t node_count() const noexcept {
+        return static_cast<std::uint32_t>(injected.size());
+    }
+    [[nodiscard]] inject_queue& inject_of(std::uint32_t node) noexcept {
+        return *injected[node % injected.size()];
+    }
+
+    // The end of a worker's life: the last one to arrive cancels all tasks, the others wait for it.
+    void drain(worker& self) noexcept;
+
+    // Waits until no thread from outside is between queueing a task and waking a worker. The task
+    // that such a thread holds keeps the pool alive until it is queued, and the count from then on.
+    void see_guests_off() noexcept;
+
+    // Start-up failed: makes the `started` workers whose threads exist leave.
+    void abandon_start(std::uint32_t started) noexcept;
+
+    const config settings;
+    const driver::kind driver_kind;
+    detail::scheduler_base* facade = nullptr;
+    engine::core* owner = nullptr;
+    offload::pool* blocking = nullptr;
+    std::vector<std::unique_ptr<inject_queue>> injected; // by node
+    std::vector<std::unique_ptr<worker>> workers;
+    idle sleepers;
+    std::vector<topology::cpu_set> pins; // by worker; empty: not pinned
+    std::string placement_reason;
+    std::vector<std::thread> threads;
+    watchdog dog;
+    std::vector<int> start_errors; // by worker; errno of its driver, during start-up
+    atomic<std::uint32_t> phase{phase_running};
+    alignas(128) atomic<std::uint32_t> guests{0}; // threads from outside that are in schedule()
+    bool is_down = false;                         // owner of the pool
+
+private:
+    void cancel_all(worker& self) noexcept;
+
+    atomic<std::uint32_t> arrived_{0}; // workers in drain()
+};
+
+// Sleeps while *word == value. Spurious returns are possible.
+void futex_wait(const atomic<std::uint32_t>& word, std::uint32_t value) noexcept;
+void futex_wake_all(const atomic<std::uint32_t>& word) noexcept;
+
+} // namespace rt::scheduler

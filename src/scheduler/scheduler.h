@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+//
+// The scheduler's façade: what the layers above may use of it.
+//
+// A pool is a set of workers, each with a ring deque, a LIFO slot, a driver and a timer wheel, and
+// an injection queue per NUMA node. The worker loop is in worker.cc and nothing else is; how they
+// fall asleep and wake each other without losing a task is in idle.h; who steals from whom comes
+// from topology. flavor::current_thread is a pool of one worker that the caller of block_on runs.
+#pragma once
+
+#include "driver/driver.h"
+#include "driver/timer_wheel.h"
+#include "metrics/worker_counters.h"
+
+#include <rt/detail/header.h>
+#include <rt/runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace rt::offload {
+class pool;
+}
+
+namespace rt::scheduler {
+
+class worker;
+class pool_state;
+
+// What a worker is doing, for observers.
+enum class worker_state : std::uint8_t { starting, running, searching, parked, stopped };
+
+// What an observer sees of one worker. All fields may be a moment old.
+struct worker_view {
+    std::uint32_t index = 0;
+    int tid = 0; // 0 before the thread has started
+    std::uint32_t node = 0;
+    std::string cpus; // what it is pinned to, "" if it is not
+    worker_state state = worker_state::starting;
+    const detail::task_header* task = nullptr; // the task being run
+    std::uint64_t task_id = 0;
+    std::uint64_t turn = 0;        // changes with every turn given to a task
+    std::uint32_t queue_depth = 0; // ring only
+    bool lifo_occupied = false;
+    std::uint64_t timers = 0;
+    const metrics::worker_counters* counters = nullptr;
+};
+
+// Why a pool could not be started; an empty text means that it was.
+struct start_fault {
+    int code = 0; // errno of a refused resource; 0: the configuration asks for too much
+    std::string text;
+};
+
+class pool final : public detail::scheduler_base {
+public:
+    pool() noexcept;
+    ~pool();
+
+    // Makes the workers and, unless the flavour is current_thread, starts their threads.
+    // `driver_kind` has been chosen; `settings` outlives the pool. Called once; after a fault the
+    // pool can only be destroyed.
+    [[nodiscard]] start_fault start(
+        const config& settings,
+        driver::kind driver_kind,
+        engine::core* owner,
+        offload::pool* blocking
+    );
+
+    void schedule(detail::task_header* task) noexcept override;
+    void schedule_last(detail::task_header* task) noexcept override;
+    void schedule_new(detail::task_header* task) noexcept override;
+
+    // Runs until `handle` has ended: on the calling thread for current_thread, else parks it.
+    void wait_for(const detail::join_handle_base& handle) noexcept; // called outside tasks
+
+    // Cancels every task, waits until all are gone, joins the threads. Idempotent.
+    void shut_down() noexcept;
+
+    [[nodiscard]] std::uint32_t worker_count() const noexcept;
+    [[nodiscard]] worker_view view(std::uint32_t index) const;
+    [[nodiscard]] std::size_t injected_depth() const noexcept; // over all nodes
+    [[nodiscard]] driver::kind driver_kind() const noexcept;
+    // How the workers were placed and pinned, and why.
+    [[nodiscard]] const std::string& placement_reason() const noexcept;
+
+private:
+    [[nodiscard]] start_fault start_threads();
+
+    std::unique_ptr<pool_state> state_;
+};
+
+// The calling worker's wheel. Aborts with advice on other threads.
+driver::timer_wheel& current_wheel() noexcept;
+
+} // namespace rt::scheduler

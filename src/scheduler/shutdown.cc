@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+//
+// The end of a pool, in numbered steps.
+//
+//  1. The phase becomes draining and every worker is woken. Each leaves its loop after the turn it
+//     is in; a task that never suspends holds the shutdown up.
+//  2. Workers meet in drain(). The last to arrive has the pool to itself, the others are at rest.
+//  3. It takes over all queues and asks every live task to abort. Tasks that wait are unwound,
+//  ready
+//     ones run to their next suspension first (nothing that was delivered is lost), new ones are
+//     destroyed. Destructors run in the task's context, on a worker, with a working runtime.
+//  4. Tasks whose closures are still on the blocking pool are waited for.
+//  5. When no task is left the injection queues are closed, looked through once more, and the phase
+//     becomes done. A spawn that comes later is cancelled by the spawner.
+//  6. Workers end; the owner joins them, waits for threads from outside that are still waking
+//     somebody, and destroys the drivers.
+//
+// Only the leader can end a task of this pool after step 2, so a header that is live, ours and not
+// complete stays so while it is looked at: that is what makes the walk over type-stable headers
+// safe. The walk reads fields that other runtimes may be recycling; it checks the id, which is
+// never used twice, before and after, and is exempt from the race detector.
+#include "base/assert.h"
+#include "base/clock.h"
+#include "memory/frame_pool.h"
+#include "scheduler/pool_state.h"
+#include "scheduler/tuning.h"
+#include "task/task.h"
+
+#include <rt/detail/context.h>
+
+#include <climits>
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace rt::scheduler {
+namespace {
+
+struct abort_walk {
+    const detail::scheduler_base* ours;
+    std::uint32_t live = 0;
+};
+
+[[clang::no_sanitize("thread")]] bool
+is_live_and_ours(const task_header* task, const detail::scheduler_base* ours) noexcept {
+    // acquire: pairs with create_task's release of the id.
+    const std::uint64_t id = task->id.load_acquire();
+    if (id == 0 || task->scheduler != ours) {
+        return false;
+    }
+    const bool complete = (task->state.load_acquire() & detail::state_complete) != 0;
+    return !complete && task->id.load_acquire() == id;
+}
+
+void abort_one(void* block, void* context) noexcept {
+    auto* const walk = static_cast<abort_walk*>(context);
+    auto* const task = static_cast<task_header*>(block);
+    if (!is_live_and_ours(task, walk->ours)) {
+        return;
+    }
+    ++walk->live;
+    if (detail::request_cancel(task, detail::state_aborted)) {
+        task->scheduler->schedule(task);
+    }
+}
+
+} // namespace
+
+void pool_state::drain(worker& self) noexcept {
+    // acq_rel: the leader sees what every worker did before it arrived.
+    if (arrived_.add_acq_rel(1) + 1 == workers.size()) {
+        cancel_all(self);
+        // release: pairs with the acquire below and in inject.
+        phase.store_release(phase_done);
+        futex_wake_all(phase);
+        return;
+    }
+    while (phase.load_acquire() != phase_done) {
+        futex_wait(phase, phase_draining);
+    }
+}
+
+void pool_state::see_guests_off() noexcept {
+    while (guests.load_acquire() != 0) { // acquire: pairs with the release in pool::schedule
+        ::sched_yield();
+    }
+}
+
+void pool_state::abandon_start(std::uint32_t started) noexcept {
+    // Those without a driver are gone already and will not arrive.
+    std::uint32_t running = 0;
+    for (std::uint32_t i = 0; i < started; ++i) {
+        running += start_errors[i] == 0 ? 1 : 0;
+    }
+    arrived_.add_acq_rel(static_cast<std::uint32_t>(workers.size()) - running);
+    phase.store_release(phase_draining); // release: pairs with worker::run's acquire
+    for (std::uint32_t i = 0; i < started; ++i) {
+        if (start_errors[i] == 0) {
+            workers[i]->unpark();
+        }
+    }
+    is_down = true;
+}
+
+void pool_state::cancel_all(worker& self) noexcept {
+    for (const std::unique_ptr<worker>& other : workers) {
+        if (other.get() != &self) {
+            self.take_over(*other);
+        }
+    }
+    for (;;) {
+        abort_walk walk{facade};
+        memory::for_each_header(&abort_one, &walk);
+        // Between two walks, which cost as much as there are headers, many turns.
+        bool any = false;
+        for (int round = 0; round < shutdown_rounds && self.run_some(); ++round) {
+            any = true;
+        }
+        if (walk.live == 0 && !any) {
+            for (const std::unique_ptr<inject_queue>& queue : injected) {
+                queue->close();
+            }
+            // A spawn that slipped in before the close is in a queue now; nothing comes after it.
+            memory::for_each_header(&abort_one, &walk);
+            while (self.run_some()) {
+            }
+            if (walk.live == 0) {
+                return;
+            }
+        }
+        if (!any) {
+            self.wait_until(static_cast<std::int64_t>(base::monotonic_ns()) + shutdown_look_ns);
+        }
+    }
+}
+
+void pool_state::inject(std::uint32_t node, task_chain chain) noexcept {
+    metrics::add(&metrics::worker_counters::remote_schedules, chain.count);
+    if (!inject_of(node).push_chain(chain)) {
+        // Only a spawn after shutdown comes here: no task is left that could be woken.
+        for (task_header* task = chain.first; chain.count != 0; --chain.count) {
+            task_header* const following = task->queue_next;
+            tasks::cancel_unstarted(task);
+            task = following;
+        }
+        return;
+    }
+    if (phase.load_relaxed() != phase_running) { // relaxed: the leader looks again by itself
+        for (const std::unique_ptr<worker>& worker : workers) {
+            worker->unpark();
+        }
+        return;
+    }
+    notify(no_preference);
+}
+
+void futex_wait(const atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
+    static_cast<void>(::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0));
+}
+
+void futex_wake_all(const atomic<std::uint32_t>& word) noexcept {
+    static_cast<void>(::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0)
+    );
+}
+
+} // namespace rt::scheduler

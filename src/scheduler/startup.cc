@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+//
+// How a pool starts.
+//
+// The placement is decided on the calling thread; each worker's thread pins itself, then makes its
+// driver, so that its memory is local, and reports. start() waits for all of them: a worker that
+// cannot have a driver (EMFILE, ENOMEM) fails the whole pool with its error, after the threads that
+// did start have been told to leave.
+#include "base/log.h"
+#include "memory/frame_pool.h"
+#include "scheduler/pool_state.h"
+#include "scheduler/scheduler.h"
+#include "task/task.h"
+#include "topology/affinity.h"
+#include "topology/placement.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <expected>
+#include <string>
+#include <system_error>
+
+namespace rt::scheduler {
+namespace {
+
+topology::pin_mode to_pin(rt::pin_mode mode) noexcept {
+    switch (mode) {
+    case rt::pin_mode::none:
+        return topology::pin_mode::none;
+    case rt::pin_mode::cpu:
+        return topology::pin_mode::cpu;
+    case rt::pin_mode::cache:
+        return topology::pin_mode::cache_group;
+    case rt::pin_mode::node:
+        return topology::pin_mode::node;
+    case rt::pin_mode::automatic:
+        break;
+    }
+    return topology::pin_mode::automatic;
+}
+
+std::expected<topology::placement, std::string> place(const config& settings) {
+    topology::placement_request request;
+    request.worker_count = settings.workers;
+    if (!settings.cpus.empty()) {
+        request.cpus = topology::cpu_set::parse(settings.cpus).value();
+    }
+    request.quota = topology::read_cpu_quota();
+    request.pin = to_pin(settings.pin);
+    std::shared_ptr<const topology::snapshot> machine = topology::discover();
+    if (!machine->problem().empty()) {
+        base::log(base::log_level::warning, "%s", machine->problem().c_str());
+    }
+    return topology::place_workers(std::move(machine), request);
+}
+
+std::string describe_refusal(int code) {
+    return "librt: cannot start the workers: " + std::generic_category().message(code) +
+        " (each needs a thread, a ring or an epoll instance, and an eventfd; see ulimit -n, -u, "
+        "-l)";
+}
+
+// The thread of a worker, from pinning to the end.
+void worker_main(pool_state& pool, worker& self, std::size_t pin, atomic<std::uint32_t>& ready) {
+    topology::name_this_thread(pool.settings.name + "-w" + std::to_string(self.index));
+    // Signals are for the threads that the program made; workers take only directed ones.
+    sigset_t all;
+    sigfillset(&all);
+    sigdelset(&all, SIGURG); // the observer's stack samples
+    sigdelset(&all, SIGPROF);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    if (pin < pool.pins.size() && !pool.pins[pin].is_empty()) {
+        if (const auto pinned = topology::pin_this_thread(pool.pins[pin]); !pinned) {
+            base::log(
+                base::log_level::warning,
+                "worker %u is not pinned: %s",
+                self.index,
+                pinned.error().message().c_str()
+            );
+        }
+    }
+    memory::use_node(self.node);
+    offload::set_current_pool(pool.blocking);
+    const result<void> attached = self.attach();
+    pool.start_errors[self.index] = attached ? 0 : attached.error().code();
+    ready.add_acq_rel(1); // release: the constructor reads start_errors after it
+    futex_wake_all(ready);
+    if (!attached) {
+        return;
+    }
+    self.enter();
+    self.run(pool.phase);
+    pool.drain(self);
+    self.leave();
+    memory::flush_thread();
+}
+
+void make_workers(pool_state& state, const topology::placement& placed) {
+    const std::size_t nodes = std::max<std::size_t>(placed.machine().nodes().size(), 1);
+    for (std::size_t node = 0; node < nodes; ++node) {
+        state.injected.push_back(std::make_unique<inject_queue>());
+    }
+    for (std::uint32_t i = 0; i < placed.worker_count(); ++i) {
+        const topology::worker_place& at = placed.workers()[i];
+        auto made = std::make_unique<worker>(state, i, at.cpu.node);
+        for (const topology::steal_group& group : placed.steal_order(i)) {
+            made->victims.push_back({static_cast<std::uint32_t>(group.distance), group.workers});
+        }
+        state.workers.push_back(std::move(made));
+        state.pins.push_back(at.bound_to);
+    }
+}
+
+} // namespace
+
+pool::pool() noexcept = default;
+
+start_fault pool::start(
+    const config& settings, driver::kind driver_kind, engine::core* owner, offload::pool* blocking
+) {
+    const bool is_current = settings.flavor == flavor::current_thread;
+    config wanted = settings;
+    if (is_current) {
+        wanted.workers = 1;
+        wanted.pin = rt::pin_mode::none; // the thread is the user's
+    }
+    const auto placed = place(wanted);
+    if (!placed) {
+        return {0, "librt: " + placed.error()};
+    }
+    state_ = std::make_unique<pool_state>(wanted, driver_kind, placed->worker_count());
+    pool_state& state = *state_;
+    state.facade = this;
+    state.owner = owner;
+    state.blocking = blocking;
+    state.placement_reason = std::to_string(placed->worker_count()) +
+        " workers: " + placed->count_reason() + "; " + placed->pin_reason();
+    make_workers(state, *placed);
+    tasks::set_defer([](task_header* task) noexcept { detail::this_thread.worker->defer(task); });
+    if (!is_current) {
+        return start_threads();
+    }
+    if (const auto attached = state.workers[0]->attach(); !attached) {
+        state.is_down = true;
+        return {attached.error().code(), describe_refusal(attached.error().code())};
+    }
+    return {};
+}
+
+start_fault pool::start_threads() {
+    pool_state& state = *state_;
+    atomic<std::uint32_t> ready{0};
+    int failure = 0;
+    std::uint32_t started = 0;
+    for (std::uint32_t i = 0; i < state.workers.size() && failure == 0; ++i) {
+        try {
+            state.threads.emplace_back([&state, i, &ready] {
+                worker_main(state, *state.workers[i], i, ready);
+            });
+            ++started;
+        } catch (const std::system_error& error) {
+            failure = error.code().value();
+        }
+    }
+    // acquire: pairs with worker_main's release; `ready` is not touched by it afterwards but for a
+    // wake-up of this address.
+    for (std::uint32_t seen = ready.load_acquire(); seen != started; seen = ready.load_acquire()) {
+        futex_wait(ready, seen);
+    }
+    for (const int code : state.start_errors) {
+        failure = failure != 0 ? failure : code;
+    }
+    if (failure == 0) {
+        state.dog.start(state);
+        return {};
+    }
+    // Nothing was spawned yet: those that run have only to leave.
+    state.abandon_start(started);
+    for (std::thread& thread : state.threads) {
+        thread.join();
+    }
+    return {failure, describe_refusal(failure)};
+}
+
+} // namespace rt::scheduler

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+//
+// The watchdog's thread reads what workers publish and takes no lock of theirs but the wheel's. The
+// signal handler touches only its own thread's worker, guarded by flags that this thread alone
+// writes (worker::on_kick), and the ring by one system call.
+#include "scheduler/watchdog.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "scheduler/pool_state.h"
+#include "scheduler/tuning.h"
+#include "topology/affinity.h"
+
+#include <rt/detail/context.h>
+
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+#include <string>
+#include <system_error>
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace rt::scheduler {
+namespace {
+
+struct sigaction former_action; // what SIGURG did before; constant once the handler is set
+
+void on_signal(int number, siginfo_t* info, void* interrupted) noexcept {
+    const int kept = errno;
+    if (worker* const self = detail::this_thread.worker) {
+        self->on_kick();
+    }
+    if ((former_action.sa_flags & SA_SIGINFO) != 0) {
+        former_action.sa_sigaction(number, info, interrupted);
+    } else if (former_action.sa_handler != SIG_DFL && former_action.sa_handler != SIG_IGN) {
+        former_action.sa_handler(number);
+    }
+    errno = kept;
+}
+
+// Once per process; whoever installs a handler later must call ours, as ours calls the former one.
+void install_handler() noexcept {
+    static const bool is_installed = [] {
+        struct sigaction action {};
+        action.sa_sigaction = &on_signal;
+        action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+        sigemptyset(&action.sa_mask);
+        return ::sigaction(SIGURG, &action, &former_action) == 0;
+    }();
+    static_cast<void>(is_installed);
+}
+
+void nap(std::int64_t ns) noexcept {
+    const timespec time{ns / 1'000'000'000, ns % 1'000'000'000};
+    static_cast<void>(::clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr));
+}
+
+} // namespace
+
+bool watchdog::start(pool_state& pool) noexcept {
+    if (pool.workers.size() < 2) {
+        return true;
+    }
+    install_handler();
+    try {
+        turns_.assign(pool.workers.size(), 0);
+        thread_ = std::thread([this, &pool] { run(pool); });
+    } catch (const std::exception& error) {
+        base::log(
+            base::log_level::warning,
+            "no thread for the watchdog (%s): a long-running task will delay others",
+            error.what()
+        );
+        return false;
+    }
+    return true;
+}
+
+void watchdog::stop() noexcept {
+    if (thread_.joinable()) {
+        state_.store_release(stopping);
+        futex_wake_all(state_);
+        thread_.join();
+    }
+}
+
+void watchdog::wake() noexcept {
+    std::uint32_t expected = asleep;
+    if (state_.cas_strong_acq_rel(expected, awake)) {
+        futex_wake_all(state_);
+    }
+}
+
+void watchdog::run(pool_state& pool) noexcept {
+    topology::name_this_thread(pool.settings.name + "-dog");
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    std::uint32_t quiet = 0;
+    for (;;) {
+        const std::uint32_t state = state_.load_acquire(); // acquire: pairs with stop
+        if (state == stopping) {
+            return;
+        }
+        if (state == asleep) {
+            futex_wait(state_, asleep);
+            continue;
+        }
+        nap(watchdog_period_ns);
+        quiet = sample(pool) ? 0 : quiet + 1;
+        if (quiet == watchdog_quiet_periods) {
+            quiet = 0;
+            std::uint32_t expected = awake;
+            // A worker that wakes before this is seen does not stir the watchdog; the look that
+            // follows finds it awake, unless it has parked again, which is as good.
+            if (state_.cas_strong_seq_cst(expected, asleep) && sample(pool)) {
+                wake();
+            }
+        }
+    }
+}
+
+// One look at every worker. False: all of them sleep.
+bool watchdog::sample(pool_state& pool) noexcept {
+    bool any_awake = false;
+    for (std::uint32_t i = 0; i < turns_.size(); ++i) {
+        const worker& seen = *pool.workers[i];
+        if (seen.state.load_relaxed() == worker_state::parked) {
+            continue;
+        }
+        any_awake = true;
+        const std::uint64_t turn = seen.turn.load_relaxed();
+        const bool in_turn = seen.current.load_relaxed() != nullptr;
+        if (in_turn && turn == turns_[i]) {
+            help(pool, i);
+        }
+        turns_[i] = turn;
+    }
+    return any_awake;
+}
+
+void watchdog::help(pool_state& pool, std::uint32_t index) noexcept {
+    worker& stuck = *pool.workers[index];
+    stuck.wheel.advance(base::monotonic_ns());
+    driver::driver& source = *stuck.driver();
+    if (stuck.has_private() || source.needs_kick()) {
+        metrics::count(&metrics::worker_counters::kicks_sent);
+        static_cast<void>(::syscall(SYS_tgkill, ::getpid(), stuck.tid.load_relaxed(), SIGURG));
+        nap(watchdog_kick_ns); // for the handler; what it misses is found at the next sample
+    }
+    source.rescue();
+    if (!stuck.queue.is_empty()) {
+        pool.notify(no_preference);
+    }
+}
+
+} // namespace rt::scheduler

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+//
+// The watchdog: no task that runs for long keeps others waiting.
+//
+// A worker in a long turn (a loop, a blocking call, a mutex) strands what only it can reach: its
+// private tasks, its ring's completions, its timers. One thread per pool samples every worker's
+// turn counter every period_ns while any of them is awake. A worker that is in the same turn as one
+// sample ago is helped, again at each sample:
+//   1. its wheel is advanced from here (the wheel has a lock);
+//   2. if it has private tasks, or its ring holds completions back, it gets SIGURG; the handler,
+//      on its thread, moves the tasks to the ring deque and enters the kernel once;
+//   3. completions that are posted are reaped from here (driver::rescue), and a sleeping worker is
+//      woken for what has become visible.
+// A task that became ready behind a long turn so waits 2 * period_ns at most, and microseconds.
+// The signal is sent only if there is something to gain, because it makes nanosleep, epoll_wait and
+// a few other calls of the task return EINTR. SIGURG is ignored by default and tolerates strays.
+//
+// With every worker parked for quiet_periods samples the watchdog sleeps too, on a futex; the next
+// worker to wake stirs it. An idle runtime makes no wake-ups.
+// A pool of one worker has no watchdog for tasks: there is nobody to give them to.
+#pragma once
+
+#include <rt/detail/atomic.h>
+
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace rt::scheduler {
+
+class pool_state;
+
+class watchdog {
+public:
+    watchdog() noexcept = default;
+    ~watchdog() { stop(); }
+
+    // Starts the thread, if the pool has more than one worker. False: no thread can be had; long
+    // turns then delay others, which is reported once.
+    bool start(pool_state& pool) noexcept;
+    // Ends it. The workers' threads must still exist. Idempotent.
+    void stop() noexcept;
+
+    // A worker has come back from sleep. Cheap unless the watchdog sleeps.
+    void stir() noexcept {
+        if (state_.load_relaxed() == asleep) [[unlikely]] { // relaxed: the next wake tries again
+            wake();
+        }
+    }
+
+private:
+    static constexpr std::uint32_t awake = 0;
+    static constexpr std::uint32_t asleep = 1;
+    static constexpr std::uint32_t stopping = 2;
+
+    void run(pool_state& pool) noexcept;
+    [[nodiscard]] bool sample(pool_state& pool) noexcept;
+    void help(pool_state& pool, std::uint32_t index) noexcept;
+    void wake() noexcept;
+
+    alignas(128) atomic<std::uint32_t> state_{awake};
+    std::vector<std::uint64_t> turns_; // watchdog's thread: each worker's turn at the last sample
+    std::thread thread_;
+};
+
+} // namespace rt::scheduler

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: MIT
+//
+// The worker loop.
+//
+// A turn is one task. Where the next one comes from, in order: now and then the injection queue, so
+// that a busy worker cannot starve it; the private places, where the task that was woken last and
+// the newest spawn are, whose data is warm, but not more than private_streak_max times in a row;
+// the ring, in FIFO order; the injection queue in earnest; a victim's ring. Then the worker sleeps
+// on its driver. The ring's turn, when it is empty, goes to the oldest spawn, so nothing starves:
+// in each private_streak_max + 1 turns the longest waiting task of one kind or the other gets one.
+#include "scheduler/worker.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "scheduler/pool_state.h"
+#include "scheduler/tuning.h"
+#include "task/task.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace rt::scheduler {
+
+using detail::this_thread;
+using metrics::worker_counters;
+
+// The handler runs on the same thread: a compiler barrier is all that the flag needs.
+class worker::queue_use {
+public:
+    explicit queue_use(worker& self) noexcept
+        : self_(self) {
+        self_.is_using_queues_ = true;
+        compiler_barrier();
+    }
+    queue_use(const queue_use&) = delete;
+    queue_use& operator=(const queue_use&) = delete;
+    ~queue_use() {
+        compiler_barrier();
+        self_.is_using_queues_ = false;
+    }
+
+private:
+    worker& self_;
+};
+
+worker::worker(pool_state& pool, std::uint32_t own_index, std::uint32_t own_node) noexcept
+    : index(own_index)
+    , node(own_node)
+    , wheel(base::monotonic_ns())
+    , pool_(pool)
+    , random_(own_index + 1) {
+}
+
+worker::~worker() {
+    RT_ASSERT(queue.is_empty() && lifo_ == nullptr && fresh_.size() == 0 && deferred_.count == 0);
+}
+
+result<void> worker::attach() noexcept {
+    auto made = driver::make_driver(
+        pool_.driver_kind,
+        pool_.settings.ring_entries,
+        pool_.settings.flavor == flavor::current_thread
+    );
+    if (!made) {
+        return std::unexpected(made.error());
+    }
+    driver_ = std::move(*made);
+    return {};
+}
+
+void worker::enter() noexcept {
+    former_ = this_thread;
+    former_counters_ = metrics::this_worker;
+    this_thread.task = nullptr;
+    this_thread.worker = this;
+    this_thread.driver = driver_.get();
+    this_thread.scheduler = pool_.facade;
+    this_thread.runtime = pool_.owner;
+    this_thread.coarse_ns = base::monotonic_ns();
+    metrics::this_worker = &counters;
+    tid.store_relaxed(static_cast<int>(::syscall(SYS_gettid)));
+    state.store_relaxed(worker_state::running);
+}
+
+void worker::leave() noexcept {
+    state.store_relaxed(worker_state::stopped);
+    metrics::this_worker = former_counters_;
+    // Ids are used up for good, whoever took them.
+    former_.next_task_id = this_thread.next_task_id;
+    former_.last_task_id = this_thread.last_task_id;
+    this_thread = former_;
+}
+
+void worker::detach() noexcept {
+    driver_.reset();
+}
+
+void worker::run(const atomic<std::uint32_t>& stop) noexcept {
+    // acquire: pairs with the release of whoever stops the pool.
+    while (stop.load_acquire() == 0) {
+        counters.ticks.bump_relaxed(1);
+        if (--until_maintain_ == 0) {
+            maintain();
+        }
+        task_header* task = next();
+        if (task == nullptr) {
+            task = search();
+        }
+        if (task != nullptr) {
+            run_task(task);
+        } else {
+            park();
+        }
+    }
+    stop_searching();
+}
+
+void worker::run_task(task_header* task) noexcept {
+    stop_searching();
+    task->home = static_cast<std::uint16_t>(index);
+    turn.bump_relaxed(1);
+    current.store_relaxed(task);
+    counters.polls.bump_relaxed(1);
+    is_in_turn_ = true;
+    tasks::run(task);
+    is_in_turn_ = false;
+    current.store_relaxed(nullptr);
+    share();
+    has_private_.store_relaxed(lifo_ != nullptr || fresh_.size() != 0);
+    if (has_unfenced_push_) {
+        has_unfenced_push_ = false;
+        pool_.notify(index);
+    }
+}
+
+// The task that was woken last, else the one that was spawned last.
+task_header* worker::take_private() noexcept {
+    if (lifo_ != nullptr) {
+        counters.lifo_hits.bump_relaxed(1);
+        return std::exchange(lifo_, nullptr);
+    }
+    return fresh_.pop_newest();
+}
+
+task_header* worker::next_local() noexcept {
+    if (private_streak_ < private_streak_max) {
+        if (task_header* const task = take_private()) {
+            ++private_streak_;
+            return task;
+        }
+    }
+    private_streak_ = 0;
+    if (task_header* const task = queue.pop()) {
+        return task;
+    }
+    // Nothing in the ring: its turn goes to the spawn that has waited longest.
+    if (task_header* const task = fresh_.pop_oldest()) {
+        return task;
+    }
+    return take_private();
+}
+
+task_header* worker::next() noexcept {
+    if (--until_inject_ == 0) {
+        until_inject_ = pool_.settings.inject_interval;
+        const task_chain one = pool_.inject_of(node).pop(1);
+        if (one.count != 0) {
+            metrics::count(&worker_counters::injected);
+            return one.first;
+        }
+    }
+    if (task_header* const task = next_local()) {
+        return task;
+    }
+    return next_injected();
+}
+
+// Takes this worker's share of the injection queues, nearest first.
+task_header* worker::next_injected() noexcept {
+    const std::uint32_t nodes = pool_.node_count();
+    for (std::uint32_t i = 0; i < nodes; ++i) {
+        inject_queue& from = pool_.inject_of(node + i);
+        const std::size_t queued = from.size();
+        if (queued == 0) {
+            continue;
+        }
+        const std::size_t share = queued / pool_.workers.size() + 1;
+        const task_chain chain = from.pop(
+            static_cast<std::uint32_t>(std::min<std::size_t>(share, local_queue::capacity / 2))
+        );
+        if (chain.count == 0) {
+            continue;
+        }
+        metrics::add(&worker_counters::injected, chain.count);
+        task_header* task = chain.first->queue_next;
+        for (std::uint32_t left = chain.count - 1; left != 0; --left) {
+            task_header* const following = task->queue_next;
+            push(task);
+            task = following;
+        }
+        if (chain.count > 1) {
+            pool_.notify(index);
+        }
+        return chain.first;
+    }
+    return nullptr;
+}
+
+task_header* worker::search() noexcept {
+    if (pool_.workers.size() == 1) {
+        return nullptr;
+    }
+    if (!is_searching_) {
+        if (!pool_.sleepers.start_searching()) {
+            return nullptr;
+        }
+        is_searching_ = true;
+        state.store_relaxed(worker_state::searching);
+    }
+    if (task_header* const task = steal()) {
+        return task;
+    }
+    return next_injected();
+}
+
+// One round over the victims, nearest group first, each group from a random start.
+task_header* worker::steal() noexcept {
+    for (const steal_group& group : victims) {
+        const auto size = static_cast<std::uint32_t>(group.workers.size());
+        const std::uint32_t start = random_.below(size);
+        for (std::uint32_t i = 0; i < size; ++i) {
+            const std::uint32_t victim = group.workers[(start + i) % size];
+            std::uint32_t moved = 0;
+            task_header* const task = pool_.workers[victim]->queue.steal_into(queue, moved);
+            if (task != nullptr) {
+                metrics::count(&worker_counters::steal_operations);
+                metrics::add(&worker_counters::steal_tasks, moved);
+                return task;
+            }
+        }
+    }
+    metrics::count(&worker_counters::steal_failures);
+    return nullptr;
+}
+
+void worker::stop_searching() noexcept {
+    if (is_searching_) {
+        is_searching_ = false;
+        state.store_relaxed(worker_state::running);
+        if (pool_.sleepers.stop_searching()) {
+            pool_.notify(index);
+        }
+    }
+}
+
+// Appends to the ring; spills the newest half to the node's injection queue when it is full.
+void worker::push(task_header* task) noexcept {
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        if (queue.try_push(task)) {
+            return;
+        }
+        const task_chain chain = queue.take_overflow(task);
+        if (chain.count != 0) {
+            metrics::count(&worker_counters::overflows);
+            pool_.inject(node, chain);
+            return;
+        }
+    }
+    pool_.inject(node, {task, task, 1}); // full, and a thief is copying: do not wait for it
+}
+
+void worker::schedule_local(task_header* task) noexcept {
+    const queue_use use(*this);
+    counters.local_schedules.bump_relaxed(1);
+    if (is_delivering_) {
+        push(task); // a batch: after_driver wakes somebody if it is more than one
+        return;
+    }
+    has_private_.store_relaxed(true);
+    if (task_header* const evicted = std::exchange(lifo_, task)) {
+        push(evicted);
+        notify_soon();
+    }
+}
+
+void worker::schedule_new(task_header* task) noexcept {
+    const queue_use use(*this);
+    counters.local_schedules.bump_relaxed(1);
+    has_private_.store_relaxed(true);
+    if (!fresh_.try_push(task)) {
+        push(task);
+    }
+    share();
+}
+
+// Lets others have some of the spawned tasks: the older half, once the ring has run empty or while
+// somebody sleeps. One is always kept, so a chain of spawns stays where it is.
+void worker::share() noexcept {
+    if (pool_.workers.size() == 1 || fresh_.size() < 2) {
+        return;
+    }
+    const bool somebody_sleeps = pool_.sleepers.may_wake();
+    if (!somebody_sleeps && !queue.is_empty()) {
+        return;
+    }
+    for (std::uint32_t left = std::min(fresh_.size() / 2, share_max); left != 0; --left) {
+        task_header* const task = fresh_.pop_oldest();
+        if (!queue.try_push(task)) {
+            push(task);
+            break;
+        }
+    }
+    if (somebody_sleeps) {
+        pool_.notify(index);
+    } else {
+        has_unfenced_push_ = true;
+    }
+}
+
+void worker::schedule_last(task_header* task) noexcept {
+    const queue_use use(*this);
+    counters.local_schedules.bump_relaxed(1);
+    push(task);
+    if (!is_delivering_) {
+        notify_soon();
+    }
+}
+
+// Wakes a sleeper for what this turn has pushed. The fence that closes the race with a worker that
+// is just falling asleep is paid once, at the end of the turn; until then a look without it finds
+// those that sleep already.
+void worker::notify_soon() noexcept {
+    if (pool_.workers.size() == 1) {
+        return;
+    }
+    if (pool_.sleepers.may_wake()) {
+        pool_.notify(index);
+    } else {
+        has_unfenced_push_ = true;
+    }
+}
+
+void worker::defer(task_header* task) noexcept {
+    const queue_use use(*this);
+    metrics::count(&worker_counters::yields);
+    task->queue_next = nullptr;
+    (deferred_.last == nullptr ? deferred_.first : deferred_.last->queue_next) = task;
+    deferred_.last = task;
+    ++deferred_.count;
+}
+
+void worker::take_deferred() noexcept {
+    const task_chain chain = std::exchange(deferred_, {});
+    task_header* task = chain.first;
+    for (std::uint32_t left = chain.count; left != 0; --left) {
+        task_header* const following = task->queue_next;
+        push(task);
+        task = following;
+    }
+    if (chain.count > 1) {
+        pool_.notify(index);
+    }
+}
+
+// Delivers what the kernel has, and puts the yielded tasks behind it.
+void worker::maintain() noexcept {
+    until_maintain_ = pool_.settings.event_interval;
+    is_delivering_ = true;
+    driver_->poll(true);
+    after_driver();
+    take_deferred();
+}
+
+void worker::after_driver() noexcept {
+    this_thread.coarse_ns = base::monotonic_ns();
+    is_delivering_ = true;
+    wheel.advance(this_thread.coarse_ns);
+    is_delivering_ = false;
+    if (!is_searching_ && queue.size() > 1) {
+        pool_.notify(index);
+    }
+}
+
+void worker::park() noexcept {
+    if (deferred_.count != 0) {
+        maintain();
+        return;
+    }
+    const bool nobody_searches = pool_.sleepers.park(index, std::exchange(is_searching_, false));
+    if (nobody_searches && pool_.has_work()) {
+        pool_.notify(index);
+    }
+    state.store_relaxed(worker_state::parked);
+    metrics::count(&worker_counters::parks);
+    sleep(wheel.next_deadline_ns());
+    metrics::count(&worker_counters::unparks);
+    state.store_relaxed(worker_state::running);
+    is_searching_ = pool_.sleepers.unpark(index);
+    pool_.dog.stir();
+    until_maintain_ = pool_.settings.event_interval;
+    after_driver();
+}
+
+void worker::sleep(std::int64_t deadline_ns) noexcept {
+    is_delivering_ = true;
+    park_state expected = park_state::running;
+    // seq_cst: pairs with unpark's exchange: either it sees parked, or this sees notified.
+    if (park_state_.cas_strong_seq_cst(expected, park_state::parked)) {
+        driver_->park(deadline_ns);
+    } else {
+        driver_->poll(true);
+    }
+    park_state_.exchange_acq_rel(park_state::running); // acquire: pairs with unpark
+    is_delivering_ = false;
+}
+
+void worker::unpark() noexcept {
+    // seq_cst: pairs with sleep's compare-and-swap; release: what the caller published is visible.
+    if (park_state_.exchange_seq_cst(park_state::notified) == park_state::parked) {
+        metrics::count(&worker_counters::wakes_sent);
+        driver_->wake();
+    }
+}
+
+void worker::on_kick() noexcept {
+    if (!is_in_turn_ || is_using_queues_) {
+        return; // it is about to look after itself, or will be kicked again
+    }
+    // The ring's producer is this thread, interrupted outside of its operations: try_push is safe.
+    // What does not fit stays; the ring is full of work for others then.
+    while (lifo_ != nullptr && queue.try_push(lifo_)) {
+        lifo_ = nullptr;
+    }
+    while (task_header* const task = fresh_.pop_oldest()) {
+        if (!queue.try_push(task)) {
+            fresh_.push_oldest(task);
+            break;
+        }
+    }
+    while (deferred_.first != nullptr) {
+        task_header* const task = deferred_.first;
+        task_header* const following = task->queue_next;
+        if (!queue.try_push(task)) {
+            break;
+        }
+        deferred_.first = following;
+        --deferred_.count;
+    }
+    if (deferred_.first == nullptr) {
+        deferred_ = {};
+    }
+    has_private_.store_relaxed(lifo_ != nullptr || fresh_.size() != 0);
+    driver_->kick();
+}
+
+bool worker::run_some() noexcept {
+    maintain();
+    bool any = false;
+    for (std::uint32_t i = 0; i < pool_.settings.event_interval; ++i) {
+        task_header* const task = next();
+        if (task == nullptr) {
+            break;
+        }
+        run_task(task);
+        any = true;
+    }
+    return any;
+}
+
+void worker::wait_until(std::int64_t deadline_ns) noexcept {
+    sleep(deadline_ns);
+    after_driver();
+}
+
+void worker::take_over(worker& other) noexcept {
+    while (task_header* const task = other.take_private()) {
+        push(task);
+    }
+    other.has_private_.store_relaxed(false);
+    while (task_header* const task = other.queue.pop()) {
+        push(task);
+    }
+    const task_chain chain = std::exchange(other.deferred_, {});
+    task_header* task = chain.first;
+    for (std::uint32_t left = chain.count; left != 0; --left) {
+        task_header* const following = task->queue_next;
+        push(task);
+        task = following;
+    }
+}
+
+} // namespace rt::scheduler

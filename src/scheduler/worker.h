@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+//
+// One worker: its queues, its driver, its wheel, and the loop that runs tasks.
+//
+// Threads. `queue` may be stolen from, `unpark` called and the published words read by any thread;
+// everything else belongs to the thread that runs the worker. Park state: running -> parked before
+// the driver's wait, exchanged to notified by whoever wakes it; the system call is made only if the
+// old value was parked. A notification that comes earlier makes the next park return at once.
+#pragma once
+
+#include "base/random.h"
+#include "driver/driver.h"
+#include "driver/timer_wheel.h"
+#include "metrics/worker_counters.h"
+#include "scheduler/fresh_stack.h"
+#include "scheduler/local_queue.h"
+#include "scheduler/scheduler.h"
+
+#include <rt/detail/atomic.h>
+#include <rt/detail/context.h>
+#include <rt/detail/header.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace rt::scheduler {
+
+// Victims at one distance, nearest group first in worker::victims.
+struct steal_group {
+    std::uint32_t distance = 0;
+    std::vector<std::uint32_t> workers;
+};
+
+class alignas(128) worker {
+public:
+    worker(pool_state& pool, std::uint32_t index, std::uint32_t node) noexcept;
+    worker(const worker&) = delete;
+    worker& operator=(const worker&) = delete;
+    ~worker();
+
+    // Makes the calling thread this worker: driver, context, counters. Errors: the driver's.
+    [[nodiscard]] result<void> attach() noexcept;
+    // The opposite; destroys the driver.
+    void detach() noexcept;
+    // Enters and leaves the context of an attached worker (flavor::current_thread).
+    void enter() noexcept;
+    void leave() noexcept;
+
+    // Runs tasks until `stop` says so. `stop` is read between turns.
+    void run(const atomic<std::uint32_t>& stop) noexcept;
+
+    // Queues a task that became ready on this worker's own thread.
+    void schedule_local(task_header* task) noexcept;
+    // The same, behind everything that is queued.
+    void schedule_last(task_header* task) noexcept;
+    // The same for a task that this worker has spawned.
+    void schedule_new(task_header* task) noexcept;
+    // Puts a task that yielded behind the driver's next turn.
+    void defer(task_header* task) noexcept;
+
+    // Makes the worker look for work. Threads: any.
+    void unpark() noexcept;
+
+    // On this worker's thread, in a signal handler, while a task has been running for long: moves
+    // private tasks to the ring and enters the kernel. See watchdog.h.
+    void on_kick() noexcept;
+
+    // For shutdown. Runs what is in reach without waiting; true: something was run.
+    bool run_some() noexcept;
+    // Waits for a wake-up or `deadline_ns`.
+    void wait_until(std::int64_t deadline_ns) noexcept;
+    // Moves the tasks queued on `other`, whose thread must be at rest, to this worker.
+    void take_over(worker& other) noexcept;
+
+    [[nodiscard]] bool has_local_work() const noexcept {
+        return !queue.is_empty() || has_private_.load_relaxed();
+    }
+
+    local_queue queue;
+    metrics::worker_counters counters;
+    const std::uint32_t index;
+    const std::uint32_t node;
+    std::vector<steal_group> victims; // constant once the pool has started
+    driver::timer_wheel wheel;
+
+    // Published for observers, written by the worker's thread.
+    atomic<int> tid{0};
+    atomic<worker_state> state{worker_state::starting};
+    atomic<task_header*> current{nullptr};
+    atomic<std::uint64_t> turn{0};
+
+    // Whether tasks wait in places that only this worker can reach. A moment old.
+    [[nodiscard]] bool has_private() const noexcept { return has_private_.load_relaxed(); }
+    [[nodiscard]] driver::driver* driver() const noexcept { return driver_.get(); }
+
+private:
+    enum class park_state : std::uint32_t { running, parked, notified };
+
+    void run_task(task_header* task) noexcept;
+    [[nodiscard]] task_header* next_local() noexcept;
+    [[nodiscard]] task_header* next_injected() noexcept;
+    [[nodiscard]] task_header* next() noexcept;
+    [[nodiscard]] task_header* search() noexcept;
+    [[nodiscard]] task_header* steal() noexcept;
+    void push(task_header* task) noexcept;
+    // Marks the worker's own use of its queues inside a turn, for on_kick.
+    class queue_use;
+
+    [[nodiscard]] task_header* take_private() noexcept;
+    void share() noexcept;
+    void notify_soon() noexcept;
+    void stop_searching() noexcept;
+    void maintain() noexcept;
+    void take_deferred() noexcept;
+    void park() noexcept;
+    void sleep(std::int64_t deadline_ns) noexcept;
+    void after_driver() noexcept;
+
+    pool_state& pool_;
+    std::unique_ptr<driver::driver> driver_;
+    // What the thread was before enter(): the worker of another runtime, if one dies in its task.
+    detail::context former_;
+    metrics::worker_counters* former_counters_ = nullptr;
+    task_header* lifo_ = nullptr;     // owner only: the task that was woken last
+    fresh_stack fresh_;               // owner only: tasks that have not run yet
+    task_chain deferred_;             // owner only: tasks that have yielded
+    atomic<bool> has_private_{false}; // owner writes at the end of each turn
+    base::random_source random_;
+    std::uint32_t until_maintain_ = 1; // turns left before the driver is looked at
+    std::uint32_t until_inject_ = 1;   // turns left before the injection queue is
+    std::uint32_t private_streak_ = 0; // turns since the ring had one
+    bool is_searching_ = false;
+    // Written by the owner, read by its own signal handler.
+    volatile bool is_in_turn_ = false;
+    volatile bool is_using_queues_ = false;
+    bool has_unfenced_push_ = false; // a sleeper may have missed what this turn pushed
+    bool is_delivering_ = false;     // inside the driver: ready tasks go to the ring
+    bool is_attached_ = false;
+    alignas(128) atomic<park_state> park_state_{park_state::running};
+};
+
+} // namespace rt::scheduler

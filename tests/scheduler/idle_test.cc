@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+//
+// Who is woken, who searches, who looks once more: the rules of idle.h one by one. That they lose
+// no task together is the business of tests/model/idle_model_test.cc.
+#include "scheduler/idle.h"
+#include "support/test.h"
+
+using rt::scheduler::idle;
+
+namespace {
+
+constexpr std::uint32_t nobody_in_particular = UINT32_MAX;
+
+} // namespace
+
+Test(idle, rule_a_nobody_is_woken_while_all_are_awake) {
+    idle workers(4);
+    cr_assert(!workers.worker_to_wake(nobody_in_particular).has_value());
+    cr_assert(!workers.worker_to_wake(2).has_value());
+}
+
+Test(idle, rule_a_one_sleeper_is_woken_and_counts_as_searching) {
+    idle workers(4);
+    cr_assert(workers.park(2, false));
+    cr_assert(workers.park(0, false));
+    const auto first = workers.worker_to_wake(nobody_in_particular);
+    cr_assert(first.has_value());
+    cr_assert_eq(*first, 0U, "the one that slept last is the warmest");
+    cr_assert_eq(workers.searching(), 1U);
+    cr_assert(!workers.worker_to_wake(nobody_in_particular).has_value(), "one searcher is enough");
+    cr_assert(workers.unpark(0), "it was chosen");
+    cr_assert(workers.stop_searching(), "it was the last searcher");
+    cr_assert_eq(*workers.worker_to_wake(nobody_in_particular), 2U);
+}
+
+Test(idle, rule_a_the_near_one_is_preferred_if_it_sleeps) {
+    idle workers(4);
+    for (const std::uint32_t each : {3U, 1U, 2U}) {
+        cr_assert(workers.park(each, false));
+    }
+    cr_assert_eq(*workers.worker_to_wake(3), 3U);
+    cr_assert(workers.unpark(3));
+    cr_assert(workers.stop_searching());
+    cr_assert_eq(*workers.worker_to_wake(0), 2U, "0 is awake");
+}
+
+Test(idle, rule_b_at_most_half_of_the_workers_search) {
+    idle workers(4);
+    cr_assert(workers.start_searching());
+    cr_assert(workers.start_searching());
+    cr_assert_not(workers.start_searching());
+    cr_assert_eq(workers.searching(), 2U);
+    cr_assert_not(workers.stop_searching());
+    cr_assert(workers.start_searching());
+    idle three(3);
+    cr_assert(three.start_searching());
+    cr_assert(three.start_searching(), "half, rounded up");
+    cr_assert_not(three.start_searching());
+    idle one(1);
+    cr_assert(one.start_searching());
+    cr_assert_not(one.start_searching());
+}
+
+Test(idle, rule_c_only_the_last_searcher_wakes_one_more) {
+    idle workers(4);
+    cr_assert(workers.start_searching());
+    cr_assert(workers.start_searching());
+    cr_assert_not(workers.stop_searching());
+    cr_assert(workers.stop_searching());
+}
+
+Test(idle, rule_d_whoever_leaves_no_searcher_behind_looks_again_before_it_sleeps) {
+    idle workers(4);
+    cr_assert(workers.start_searching());
+    cr_assert(workers.start_searching());
+    cr_assert_not(workers.park(2, false), "two others are searching");
+    cr_assert_not(workers.park(0, true), "another one is searching");
+    cr_assert(workers.park(1, true), "it was the last searcher");
+    cr_assert_eq(workers.searching(), 0U);
+    cr_assert(workers.park(3, false), "it has not searched, but nobody else does");
+}
+
+// A task that came after its last look at the queues must be seen by somebody.
+Test(idle, rule_d_a_lone_worker_looks_again_though_it_never_searches) {
+    idle one(1);
+    cr_assert(one.park(0, false));
+}
+
+Test(idle, a_worker_that_comes_back_by_itself_is_no_searcher) {
+    idle workers(2);
+    cr_assert(workers.park(1, false));
+    cr_assert_not(workers.unpark(1));
+    cr_assert_eq(workers.searching(), 0U);
+    cr_assert(!workers.worker_to_wake(1).has_value(), "it is awake again");
+}
+
+Test(idle, counts_stay_right_over_many_rounds) {
+    idle workers(3);
+    for (int i = 0; i < 100'000; ++i) {
+        const auto self = static_cast<std::uint32_t>(i % 3);
+        const bool searched = workers.start_searching();
+        cr_assert(searched);
+        cr_assert(workers.park(self, searched));
+        if (i % 2 == 0) {
+            cr_assert_eq(*workers.worker_to_wake(nobody_in_particular), self);
+            cr_assert(workers.unpark(self));
+            cr_assert(workers.stop_searching());
+        } else {
+            cr_assert_not(workers.unpark(self));
+        }
+        cr_assert_eq(workers.searching(), 0U);
+        cr_assert(!workers.worker_to_wake(nobody_in_particular).has_value());
+    }
+}

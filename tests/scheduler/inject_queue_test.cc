@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+//
+// The injection queue: first in, first out, in batches, until it is closed.
+#include "scheduler/fake_tasks.h"
+#include "scheduler/inject_queue.h"
+#include "support/test.h"
+
+#include <thread>
+#include <vector>
+
+namespace {
+
+using rt::scheduler::inject_queue;
+using rt::scheduler::task_chain;
+using rt::scheduler::task_header;
+using rt::test::fake_tasks;
+
+TestSuite(inject_queue, .timeout = 60);
+
+task_chain chain_of(const fake_tasks& tasks, std::size_t first, std::uint32_t count) {
+    for (std::uint32_t i = 0; i + 1 < count; ++i) {
+        tasks[first + i]->queue_next = tasks[first + i + 1];
+    }
+    return {tasks[first], tasks[first + count - 1], count};
+}
+
+void expect(
+    const task_chain& chain, const fake_tasks& tasks, std::size_t first, std::uint32_t count
+) {
+    cr_assert_eq(chain.count, count);
+    const task_header* task = chain.first;
+    for (std::uint32_t i = 0; i < count; ++i) {
+        cr_assert(task == tasks[first + i]);
+        cr_assert((chain.last == task) == (i + 1 == count));
+        task = task->queue_next;
+    }
+    cr_assert_null(task);
+}
+
+} // namespace
+
+Test(inject_queue, b051_is_first_in_first_out_and_knows_its_length) {
+    const fake_tasks tasks(10);
+    inject_queue queue;
+    cr_assert(queue.is_empty());
+    cr_assert_eq(queue.pop(1).count, 0U);
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+        cr_assert(queue.push(tasks[i]));
+        cr_assert_eq(queue.size(), i + 1);
+    }
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+        expect(queue.pop(1), tasks, i, 1);
+        cr_assert_eq(queue.size(), tasks.size() - i - 1);
+    }
+    cr_assert_eq(queue.pop(1).count, 0U);
+}
+
+Test(inject_queue, b051_takes_and_gives_batches) {
+    const fake_tasks tasks(13);
+    inject_queue queue;
+    cr_assert(queue.push_chain(chain_of(tasks, 0, 10)));
+    cr_assert_eq(queue.size(), 10U);
+    expect(queue.pop(5), tasks, 0, 5);
+    cr_assert(queue.push_chain(chain_of(tasks, 10, 3)));
+    expect(queue.pop(6), tasks, 5, 6);
+    expect(queue.pop(100), tasks, 11, 2);
+    cr_assert_eq(queue.pop(5).count, 0U);
+    cr_assert_eq(queue.pop(0).count, 0U);
+    cr_assert(queue.is_empty());
+}
+
+Test(inject_queue, takes_a_chain_whose_last_link_is_left_over) {
+    const fake_tasks tasks(3);
+    inject_queue queue;
+    tasks[1]->queue_next = tasks[2]; // from another queue, long ago
+    cr_assert(queue.push_chain({tasks[1], tasks[1], 1}));
+    expect(queue.pop(10), tasks, 1, 1);
+}
+
+Test(inject_queue, refuses_tasks_once_closed_and_gives_what_it_has) {
+    const fake_tasks tasks(4);
+    inject_queue queue;
+    cr_assert(queue.push(tasks[0]));
+    queue.close();
+    cr_assert_not(queue.push(tasks[1]));
+    cr_assert_not(queue.push_chain(chain_of(tasks, 2, 2)));
+    cr_assert_eq(queue.size(), 1U);
+    expect(queue.pop(10), tasks, 0, 1);
+    queue.close();
+    cr_assert_not(queue.push(tasks[1]));
+}
+
+// Each pusher's tasks come out in its order, whatever the others do.
+Test(inject_queue, keeps_the_order_of_each_pusher) {
+    constexpr std::size_t pushers = 3;
+    constexpr std::size_t each_count = 50'000;
+    const fake_tasks tasks(pushers * each_count);
+    inject_queue queue;
+    std::vector<std::thread> threads;
+    for (std::size_t p = 0; p < pushers; ++p) {
+        threads.emplace_back([&, p] {
+            for (std::size_t i = 0; i < each_count;) {
+                const auto count = static_cast<std::uint32_t>(i % 7 + 1);
+                const std::size_t left = each_count - i;
+                const auto now = count < left ? count : static_cast<std::uint32_t>(left);
+                cr_assert(queue.push_chain(chain_of(tasks, p * each_count + i, now)));
+                i += now;
+            }
+        });
+    }
+    std::vector<std::size_t> next(pushers, 0);
+    std::size_t popped = 0;
+    for (std::uint32_t most = 1; popped < tasks.size(); most = most % 9 + 1) {
+        const task_chain chain = queue.pop(most);
+        const task_header* task = chain.first;
+        for (std::uint32_t i = 0; i < chain.count; ++i) {
+            const std::size_t index = tasks.index_of(task);
+            cr_assert_eq(index % each_count, next[index / each_count]);
+            ++next[index / each_count];
+            task = task->queue_next;
+        }
+        popped += chain.count;
+    }
+    for (std::thread& each : threads) {
+        each.join();
+    }
+    cr_assert(queue.is_empty());
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+//
+// The watchdog beside the behaviours of worker_test.cc: it sleeps with its workers, it leaves the
+// program's SIGURG handler alone, and a signal at a bad moment does no harm.
+#include "support/test.h"
+#include "task/gate.h"
+
+#include <rt/detail/atomic.h>
+#include <rt/runtime.h>
+#include <rt/spawn.h>
+#include <rt/time.h>
+#include <rt/yield.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace {
+
+using namespace std::chrono_literals;
+using rt::task;
+using rt::test::gate;
+using rt::test::with_workers;
+
+TestSuite(watchdog, .timeout = 60);
+
+rt::atomic<int> urgent_signals{0};
+
+void on_urgent(int /*number*/) {
+    urgent_signals.add_relaxed(1);
+}
+
+task<int> thread_of_worker() {
+    co_return static_cast<int>(::syscall(SYS_gettid));
+}
+
+} // namespace
+
+Test(watchdog, calls_the_handler_that_was_there_before) {
+    std::signal(SIGURG, &on_urgent);
+    rt::runtime runtime(with_workers(2));
+    const int tid = runtime.block_on(thread_of_worker());
+    cr_assert_eq(::syscall(SYS_tgkill, ::getpid(), tid, SIGURG), 0);
+    while (urgent_signals.load_relaxed() == 0) {
+        std::this_thread::yield();
+    }
+}
+
+namespace {
+
+// Spawns, wakes and yields as fast as it can: the signals land in every part of the queues' code.
+task<void> churns(rt::atomic<bool>* is_over, rt::atomic<long>* done) {
+    while (!is_over->load_acquire()) {
+        gate at;
+        auto first = rt::spawn([wait = &at]() -> task<void> { co_await wait->wait(); });
+        auto second = rt::spawn([open = &at]() -> task<void> {
+            open->open();
+            co_return;
+        });
+        co_await std::move(first);
+        co_await std::move(second);
+        co_await rt::yield();
+        done->add_relaxed(1);
+    }
+}
+
+task<void> churns_many(rt::atomic<bool>* is_over, rt::atomic<long>* done) {
+    std::vector<rt::join_handle<void>> children;
+    for (int i = 0; i < 20; ++i) {
+        children.push_back(rt::spawn(churns, is_over, done));
+    }
+    for (auto& each : children) {
+        co_await std::move(each);
+    }
+}
+
+} // namespace
+
+Test(watchdog, a_signal_at_any_moment_loses_no_task) {
+    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
+        rt::runtime runtime(with_workers(2, driver));
+        std::vector<int> tids;
+        while (tids.size() < 2) { // both workers', whoever gets the root
+            const int tid = runtime.block_on(thread_of_worker());
+            if (std::find(tids.begin(), tids.end(), tid) == tids.end()) {
+                tids.push_back(tid);
+            }
+            if (tids.size() == 1) {
+                runtime.get_handle()
+                    .spawn([]() -> task<void> {
+                        std::this_thread::yield();
+                        co_return;
+                    }())
+                    .detach();
+            }
+        }
+        rt::atomic<bool> is_over{false};
+        rt::atomic<long> done{0};
+        std::thread signaller([&] {
+            for (int i = 0; i < 20'000; ++i) {
+                ::syscall(SYS_tgkill, ::getpid(), tids[static_cast<std::size_t>(i % 2)], SIGURG);
+            }
+            is_over.store_release(true);
+        });
+        runtime.block_on(churns_many(&is_over, &done));
+        signaller.join();
+        cr_assert(done.load_relaxed() > 0);
+    }
+}
+
+Test(watchdog, a_long_turn_behind_another_is_no_end) {
+    // Both workers hold for a while, and hand over what they have each time.
+    rt::runtime runtime(with_workers(2));
+    runtime.block_on([]() -> task<void> {
+        rt::atomic<int> turns{0};
+        std::vector<rt::join_handle<void>> children;
+        for (int i = 0; i < 8; ++i) {
+            children.push_back(rt::spawn([count = &turns]() -> task<void> {
+                auto inner = rt::spawn([counted = count]() -> task<void> {
+                    counted->add_acq_rel(1);
+                    co_return;
+                });
+                const auto until = rt::clock::now() + 10ms;
+                while (rt::clock::now() < until) {
+                }
+                co_await std::move(inner);
+            }));
+        }
+        for (auto& each : children) {
+            co_await std::move(each);
+        }
+        cr_assert_eq(turns.load_acquire(), 8);
+    }());
+}

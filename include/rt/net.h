@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <rt/net/address.h>
+#include <rt/net/tcp.h>

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+//
+// Everything, in reading order. A program may include single headers instead; each compiles alone.
+#pragma once
+
+#include <rt/blocking.h>
+#include <rt/buffer.h>
+#include <rt/join.h>
+#include <rt/net.h>
+#include <rt/result.h>
+#include <rt/runtime.h>
+#include <rt/signal.h>
+#include <rt/spawn.h>
+#include <rt/task.h>
+#include <rt/time.h>
+#include <rt/topology.h>
+#include <rt/version.h>
+#include <rt/yield.h>

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+//
+// Sleeping and deadlines.
+//
+//     co_await rt::sleep(10ms);
+//     rt::result<std::size_t> got = co_await rt::timeout(30s, peer.read(buffer));
+//
+// Resolution is 1 ms, rounded up: never early. Timers live on the worker that armed them and cost
+// no system call. Requires a task (rt::block_on, rt::spawn); aborts with advice elsewhere.
+#pragma once
+
+#include <rt/detail/cancel.h>
+#include <rt/detail/config.h>
+#include <rt/detail/suspend.h>
+#include <rt/detail/timer.h>
+#include <rt/result.h>
+#include <rt/task.h>
+
+#include <cerrno>
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <expected>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+namespace rt {
+
+// The clock of all deadlines: CLOCK_MONOTONIC.
+using clock = std::chrono::steady_clock;
+
+namespace detail {
+
+// Deadlines beyond what fits saturate.
+template<typename Rep, typename Period>
+constexpr std::uint64_t to_ns(std::chrono::duration<Rep, Period> duration) noexcept {
+    using limit = std::chrono::duration<double, std::nano>;
+    const double ns = std::chrono::duration_cast<limit>(duration).count();
+    if (ns <= 0) {
+        return 0;
+    }
+    if (ns >= 4e18) {
+        return 4'000'000'000'000'000'000ULL;
+    }
+    return static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::nanoseconds>(duration).count()
+    );
+}
+
+inline std::uint64_t deadline_after(std::uint64_t ns) noexcept {
+    const std::uint64_t now = now_ns();
+    return ns > 8'000'000'000'000'000'000ULL - now ? 8'000'000'000'000'000'000ULL : now + ns;
+}
+
+} // namespace detail
+
+// Awaitable returned by sleep. Cancel: safe.
+class RT_API sleep_awaiter : public detail::wait_node, public detail::timer_node {
+public:
+    explicit sleep_awaiter(std::uint64_t deadline_ns) noexcept
+        : wait_node(&on_cancel)
+        , timer_node(&on_fire)
+        , deadline_ns_(deadline_ns) {}
+
+    bool await_ready() const noexcept { return deadline_ns_ == 0; }
+    template<typename Promise>
+    bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
+        return suspend(self.address());
+    }
+    void await_resume() const noexcept {}
+
+private:
+    bool suspend(void* self) noexcept;
+    static cancel_result on_cancel(wait_node* node) noexcept;
+    static detail::task_header* on_fire(timer_node* node) noexcept;
+
+    std::uint64_t deadline_ns_;
+};
+
+// Suspends the task for at least `duration`. Zero and negative durations do not suspend.
+template<typename Rep, typename Period>
+[[nodiscard]] sleep_awaiter sleep(std::chrono::duration<Rep, Period> duration) noexcept {
+    const std::uint64_t ns = detail::to_ns(duration);
+    return sleep_awaiter(ns == 0 ? 0 : detail::deadline_after(ns));
+}
+
+// Suspends the task until `deadline` has passed.
+[[nodiscard]] inline sleep_awaiter sleep_until(clock::time_point deadline) noexcept {
+    return sleep_awaiter(detail::to_ns(deadline.time_since_epoch()));
+}
+
+namespace detail {
+
+template<typename T>
+struct is_result : std::false_type {};
+template<typename T>
+struct is_result<std::expected<T, error>> : std::true_type {};
+
+// What a timeout around task<T> yields: T itself when T is a result, else result<T>.
+template<typename T>
+using timeout_result = std::conditional_t<is_result<T>::value, T, result<T>>;
+
+// The boundary and timer of a timeout, whatever it is around.
+class RT_API timeout_base : public cancel_boundary, public timer_node {
+public:
+    timeout_base() noexcept
+        : timer_node(&on_fire) {}
+    ~timeout_base() { disarm(); }
+
+protected:
+    // Makes the inner coroutine cancellable and arms the timer. False: the deadline has passed.
+    void arm(std::uint64_t deadline_ns, void* inner_frame, void* outer_frame) noexcept;
+    void disarm() noexcept;
+
+private:
+    static task_header* on_fire(timer_node* node) noexcept;
+
+    task_header* task_ = nullptr;
+    bool armed_ = false;
+};
+
+template<typename T>
+class timeout_awaiter : timeout_base {
+public:
+    timeout_awaiter(std::uint64_t deadline_ns, task<T>&& body) noexcept
+        : deadline_ns_(deadline_ns)
+        , body_(std::move(body)) {}
+
+    bool await_ready() const noexcept { return !body_; }
+
+    template<typename Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) noexcept {
+        set_continuation(body_.handle().promise(), self);
+        const std::coroutine_handle<> first = body_.handle();
+        arm(deadline_ns_, first.address(), self.address());
+        return first;
+    }
+
+    timeout_result<T> await_resume() {
+        disarm();
+        if (unwound) {
+            static_cast<void>(body_.release()); // its frame is gone
+            return std::unexpected(error(errc::timed_out, "timeout"));
+        }
+        if constexpr (std::is_void_v<T>) {
+            body_.await_resume();
+            return {};
+        } else {
+            return body_.await_resume();
+        }
+    }
+
+private:
+    std::uint64_t deadline_ns_;
+    task<T> body_;
+};
+
+} // namespace detail
+
+// Runs `body` for at most `duration`. When the time is up, the task's innermost operation inside
+// `body` is asked to stop, the frames of `body` are destroyed and the result is errc::timed_out.
+// A body that finishes first wins, even if the deadline has passed. An operation that completes
+// while it is being cancelled delivers its result.
+template<typename Rep, typename Period, typename T>
+[[nodiscard]] detail::timeout_awaiter<T>
+timeout(std::chrono::duration<Rep, Period> duration, task<T> body) noexcept {
+    return {detail::deadline_after(detail::to_ns(duration)), std::move(body)};
+}
+
+template<typename T>
+[[nodiscard]] detail::timeout_awaiter<T>
+timeout_at(clock::time_point deadline, task<T> body) noexcept {
+    return {detail::to_ns(deadline.time_since_epoch()), std::move(body)};
+}
+
+} // namespace rt

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+//
+// The list of runtimes: copying out under its lock, and nothing that can wait.
+//
+// The lock is never held while a file of /proc is read, a task is looked at or an answer is
+// written, so that the start and the stop of a runtime wait for a copy of some hundred bytes per
+// worker.
+#include "introspect/observed.h"
+
+#include "base/unique_fd.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <new>
+#include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace rt::introspect {
+namespace {
+
+worker_facts facts_of(scheduler::pool& workers, std::uint32_t index) {
+    worker_facts facts;
+    facts.view = workers.view(index);
+    if (facts.view.counters != nullptr) {
+        facts.counters = read_counters(*std::exchange(facts.view.counters, nullptr));
+    }
+    return facts;
+}
+
+runtime_facts facts_of(engine::core& core) {
+    scheduler::pool& workers = core.workers();
+    runtime_facts facts;
+    facts.label = core.settings().name;
+    facts.scheduler =
+        reinterpret_cast<std::uintptr_t>(static_cast<detail::scheduler_base*>(&workers));
+    facts.settings = core.settings();
+    facts.driver = text_of(workers.driver_kind());
+    facts.driver_reason = core.driver_reason();
+    facts.placement_reason = workers.placement_reason();
+    facts.started_ns = core.started_ns();
+    facts.injected_depth = workers.injected_depth();
+    facts.blocking = core.blocking_pool().read();
+    for (std::uint32_t i = 0; i < workers.worker_count(); ++i) {
+        facts.workers.push_back(facts_of(workers, i));
+    }
+    return facts;
+}
+
+// Two runtimes of the same name become "rt" and "rt-2".
+void make_labels_unique(std::vector<runtime_facts>& all) {
+    for (std::size_t i = 1; i < all.size(); ++i) {
+        const auto same =
+            std::count_if(all.begin(), all.begin() + static_cast<long>(i), [&](auto& one) {
+                return one.settings.name == all[i].settings.name;
+            });
+        if (same > 0) {
+            all[i].label += "-" + std::to_string(same + 1);
+        }
+    }
+}
+
+} // namespace
+
+counter_values read_counters(const metrics::worker_counters& counters) noexcept {
+#define RT_READ(name, family, help) counters.name.load_relaxed(),
+    // Relaxed: each counter stands for itself (metrics/worker_counters.h).
+    return {RT_WORKER_COUNTERS(RT_READ)};
+#undef RT_READ
+}
+
+void add_to(counter_values& sum, const counter_values& part) noexcept {
+    for (std::size_t i = 0; i < sum.size(); ++i) {
+        sum[i] += part[i];
+    }
+}
+
+thread_time read_thread_time(int tid) noexcept {
+    char path[64];
+    std::snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", tid);
+    const base::unique_fd fd(tid > 0 ? ::open(path, O_RDONLY | O_CLOEXEC) : -1);
+    char text[128];
+    const ssize_t length = fd ? ::read(fd.get(), text, sizeof(text) - 1) : 0;
+    text[length > 0 ? length : 0] = '\0';
+    unsigned long long cpu = 0;
+    unsigned long long wait = 0;
+    if (std::sscanf(text, "%llu %llu", &cpu, &wait) != 2) {
+        return {};
+    }
+    return {cpu, wait, true};
+}
+
+void observed_list::add(engine::core& runtime) {
+    const std::lock_guard hold(lock_);
+    cores_.push_back(&runtime);
+}
+
+void observed_list::remove(engine::core& runtime) noexcept {
+    counter_values last{};
+    thread_time time;
+    try {
+        scheduler::pool& workers = runtime.workers();
+        for (std::uint32_t i = 0; i < workers.worker_count(); ++i) {
+            const worker_facts facts = facts_of(workers, i);
+            add_to(last, facts.counters);
+            const thread_time used = read_thread_time(facts.view.tid);
+            time.cpu_ns += used.cpu_ns;
+            time.wait_ns += used.wait_ns;
+        }
+    } catch (const std::bad_alloc&) {
+        // The sums lose this runtime's part; taking it off the list is what must not fail.
+    }
+    const std::lock_guard hold(lock_);
+    if (std::erase(cores_, &runtime) == 0) {
+        return;
+    }
+    add_to(retired_, last);
+    retired_time_.cpu_ns += time.cpu_ns;
+    retired_time_.wait_ns += time.wait_ns;
+}
+
+bool observed_list::is_empty() const {
+    const std::lock_guard hold(lock_);
+    return cores_.empty();
+}
+
+std::vector<runtime_facts> observed_list::read() const {
+    std::vector<runtime_facts> all;
+    {
+        const std::lock_guard hold(lock_);
+        for (engine::core* const core : cores_) {
+            all.push_back(facts_of(*core));
+        }
+    }
+    make_labels_unique(all);
+    for (runtime_facts& runtime : all) {
+        for (worker_facts& worker : runtime.workers) {
+            worker.time = read_thread_time(worker.view.tid);
+        }
+    }
+    return all;
+}
+
+void observed_list::read_current(
+    const std::vector<runtime_facts>& facts, std::vector<current_task>& tasks
+) const {
+    tasks.clear();
+    const std::lock_guard hold(lock_);
+    for (engine::core* const core : cores_) {
+        scheduler::pool& workers = core->workers();
+        const auto address =
+            reinterpret_cast<std::uintptr_t>(static_cast<detail::scheduler_base*>(&workers));
+        const auto runtime = std::find_if(facts.begin(), facts.end(), [&](const auto& one) {
+            return one.scheduler == address;
+        });
+        if (runtime == facts.end()) {
+            continue;
+        }
+        for (std::uint32_t i = 0; i < workers.worker_count(); ++i) {
+            const scheduler::worker_view view = workers.view(i);
+            if (view.task != nullptr) {
+                tasks.push_back(
+                    {reinterpret_cast<std::uintptr_t>(view.task),
+                     view.task_id,
+                     static_cast<std::uint32_t>(runtime - facts.begin()),
+                     i}
+                );
+            }
+        }
+    }
+}
+
+counter_values observed_list::retired() const {
+    const std::lock_guard hold(lock_);
+    return retired_;
+}
+
+thread_time observed_list::retired_time() const {
+    const std::lock_guard hold(lock_);
+    return retired_time_;
+}
+
+void observed_list::clear() noexcept {
+    cores_.clear();
+}
+
+observed_list& observed() noexcept {
+    // Never destroyed: a runtime may live in another object of static storage.
+    static observed_list& list = *new observed_list;
+    return list;
+}
+
+std::string_view text_of(driver::kind which) noexcept {
+    switch (which) {
+    case driver::kind::automatic:
+        return "automatic";
+    case driver::kind::uring:
+        return "io_uring";
+    case driver::kind::epoll:
+        return "epoll";
+    }
+    return "?";
+}
+
+std::string_view text_of(scheduler::worker_state state) noexcept {
+    switch (state) {
+    case scheduler::worker_state::starting:
+        return "starting";
+    case scheduler::worker_state::running:
+        return "running";
+    case scheduler::worker_state::searching:
+        return "searching";
+    case scheduler::worker_state::parked:
+        return "parked";
+    case scheduler::worker_state::stopped:
+        return "stopped";
+    }
+    return "?";
+}
+
+} // namespace rt::introspect

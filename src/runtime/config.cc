@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+//
+// Configuration: the environment over the code's settings, then every field against its range.
+//
+// All faults are collected, so that an operator sees them in one start and not one per start. A new
+// knob needs a line in `known`, one in apply_environment, a check, and a paragraph in
+// man/librt-tuning.7; tidy compares the names.
+#include "runtime/config.h"
+
+#include "base/environment.h"
+#include "topology/cpu_set.h"
+
+#include <array>
+#include <bit>
+#include <string>
+#include <string_view>
+
+namespace rt::engine {
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::array known{
+    "LIBRT_WORKERS"sv,
+    "LIBRT_CPUS"sv,
+    "LIBRT_PIN"sv,
+    "LIBRT_DRIVER"sv,
+    "LIBRT_RING_ENTRIES"sv,
+    "LIBRT_EVENT_INTERVAL"sv,
+    "LIBRT_INJECT_INTERVAL"sv,
+    "LIBRT_BLOCKING_MAX"sv,
+    "LIBRT_BLOCKING_KEEP"sv,
+    "LIBRT_INTROSPECT"sv,
+    "LIBRT_SOCKET"sv,
+    "LIBRT_CHAOS_SEED"sv,
+};
+
+constexpr std::array pin_words{"auto"sv, "none"sv, "cpu"sv, "cache"sv, "node"sv};
+constexpr std::array driver_words{"auto"sv, "uring"sv, "epoll"sv};
+
+constexpr std::uint32_t workers_max = 1024;
+constexpr std::uint32_t interval_max = 65536;
+constexpr std::uint32_t blocking_max = 65536;
+constexpr std::uint32_t ring_entries_min = 32;
+constexpr std::uint32_t ring_entries_max = 4096;
+constexpr std::size_t name_length_max = 10; // a thread name has 15 characters; "-w1023" needs 6
+
+void take(std::optional<std::uint64_t> value, std::uint32_t& into) {
+    if (value) {
+        into = static_cast<std::uint32_t>(*value);
+    }
+}
+
+void apply_environment(base::environment& env, config& settings) {
+    take(env.uint("LIBRT_WORKERS", {1, workers_max}), settings.workers);
+    take(
+        env.uint("LIBRT_RING_ENTRIES", {ring_entries_min, ring_entries_max}), settings.ring_entries
+    );
+    take(env.uint("LIBRT_EVENT_INTERVAL", {1, interval_max}), settings.event_interval);
+    take(env.uint("LIBRT_INJECT_INTERVAL", {1, interval_max}), settings.inject_interval);
+    take(env.uint("LIBRT_BLOCKING_MAX", {1, blocking_max}), settings.blocking_threads_max);
+    if (const auto keep = env.duration("LIBRT_BLOCKING_KEEP")) {
+        settings.blocking_keep_alive = std::chrono::milliseconds(*keep / 1'000'000);
+    }
+    if (const auto cpus = env.text("LIBRT_CPUS")) {
+        if (topology::cpu_set::parse(*cpus)) {
+            settings.cpus = *cpus;
+        } else {
+            env.reject("LIBRT_CPUS", "a CPU list such as \"0-3,8\"");
+        }
+    }
+    if (const auto word = env.one_of("LIBRT_PIN", pin_words)) {
+        settings.pin = static_cast<pin_mode>(*word);
+    }
+    if (const auto word = env.one_of("LIBRT_DRIVER", driver_words)) {
+        settings.driver = static_cast<driver_kind>(*word);
+    }
+    if (const auto on = env.boolean("LIBRT_INTROSPECT")) {
+        settings.introspect = *on;
+    }
+    if (const auto path = env.text("LIBRT_SOCKET")) {
+        settings.socket_path = *path;
+    }
+}
+
+void check_range(
+    std::vector<std::string>& faults,
+    std::string_view field,
+    std::uint64_t value,
+    std::uint64_t least,
+    std::uint64_t most
+) {
+    if (value < least || value > most) {
+        faults.push_back(
+            "config." + std::string(field) + " = " + std::to_string(value) + ": must be from " +
+            std::to_string(least) + " to " + std::to_string(most)
+        );
+    }
+}
+
+void check(const config& settings, std::vector<std::string>& faults) {
+    check_range(faults, "workers", settings.workers, 0, workers_max);
+    check_range(faults, "event_interval", settings.event_interval, 1, interval_max);
+    check_range(faults, "inject_interval", settings.inject_interval, 1, interval_max);
+    check_range(faults, "blocking_threads_max", settings.blocking_threads_max, 1, blocking_max);
+    check_range(faults, "ring_entries", settings.ring_entries, ring_entries_min, ring_entries_max);
+    if (!std::has_single_bit(settings.ring_entries)) {
+        faults.push_back(
+            "config.ring_entries = " + std::to_string(settings.ring_entries) +
+            ": must be a power of two"
+        );
+    }
+    if (settings.blocking_keep_alive.count() < 0) {
+        faults.emplace_back("config.blocking_keep_alive is negative");
+    }
+    if (!settings.cpus.empty()) {
+        const auto parsed = topology::cpu_set::parse(settings.cpus);
+        if (!parsed) {
+            faults.push_back("config.cpus: " + parsed.error().message(settings.cpus));
+        }
+    }
+    if (settings.name.empty() || settings.name.size() > name_length_max) {
+        faults.push_back(
+            "config.name = \"" + settings.name + "\": must have 1 to " +
+            std::to_string(name_length_max) + " characters"
+        );
+    }
+    if (settings.flavor == flavor::current_thread && settings.workers > 1) {
+        faults.push_back(
+            "config.workers = " + std::to_string(settings.workers) +
+            ": flavor::current_thread has exactly one worker"
+        );
+    }
+}
+
+} // namespace
+
+resolved_config resolve(const config& wanted) {
+    resolved_config resolved{wanted, {}};
+    base::environment env = base::environment::from_process(known);
+    apply_environment(env, resolved.settings);
+    if (wanted.flavor == flavor::current_thread) {
+        resolved.settings.workers = wanted.workers; // LIBRT_WORKERS is for the other flavour
+    }
+    resolved.faults = env.faults();
+    check(resolved.settings, resolved.faults);
+    return resolved;
+}
+
+} // namespace rt::engine

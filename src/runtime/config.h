@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+//
+// From a user's config to settings that can be used as they are.
+#pragma once
+
+#include <rt/runtime.h>
+
+#include <string>
+#include <vector>
+
+namespace rt::engine {
+
+struct resolved_config {
+    config settings;
+    std::vector<std::string> faults; // everything that is wrong, each with what to do
+};
+
+// Applies the LIBRT_* variables to `wanted` and checks every field.
+resolved_config resolve(const config& wanted);
+
+} // namespace rt::engine

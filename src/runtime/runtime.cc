@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+//
+// The public faces of a core: runtime, handle, block_on.
+//
+// Nothing here throws: start() hands the reasons to the inline constructor in the user's program.
+// A handle keeps the core's memory, not its workers; what is spawned on a core that is down is
+// cancelled by the spawner.
+#include "base/assert.h"
+#include "runtime/config.h"
+#include "runtime/core.h"
+#include "runtime/observer.h"
+
+#include <rt/detail/context.h>
+#include <rt/runtime.h>
+
+#include <cstdlib>
+#include <exception>
+
+#include <sysexits.h>
+#include <unistd.h>
+
+namespace rt {
+
+runtime::~runtime() {
+    if (detail::this_thread.runtime == core_.get()) {
+        base::fatal("a runtime is destroyed on one of its own workers: destroy it outside its tasks"
+        );
+    }
+    core_->shut_down();
+}
+
+handle runtime::get_handle() const noexcept {
+    return handle(core_);
+}
+
+std::uint32_t runtime::worker_count() const noexcept {
+    return core_->workers().worker_count();
+}
+
+std::string runtime::introspection_path() const {
+    return core_->settings().introspect ? engine::observer_path() : std::string();
+}
+
+handle::handle(std::shared_ptr<engine::core> core) noexcept
+    : core_(std::move(core)) {
+}
+
+handle handle::try_current() noexcept {
+    engine::core* const core = detail::this_thread.runtime;
+    return core == nullptr ? handle(nullptr) : handle(core->shared_from_this());
+}
+
+handle handle::current() {
+    handle found = try_current();
+    if (!found) {
+        base::fatal("rt::handle::current() outside a runtime: keep the handle of rt::runtime");
+    }
+    return found;
+}
+
+detail::scheduler_base* handle::scheduler() const noexcept {
+    RT_ASSERT(core_ != nullptr);
+    return &core_->workers();
+}
+
+std::string introspection_path() {
+    return engine::observer_path();
+}
+
+namespace detail {
+
+started start(const config& wanted) {
+    started result;
+    engine::resolved_config resolved = engine::resolve(wanted);
+    if (!resolved.faults.empty()) {
+        result.fault = "librt: invalid configuration";
+        for (const std::string& fault : resolved.faults) {
+            result.fault += "\n  " + fault;
+        }
+        return result;
+    }
+    try {
+        auto made = std::make_shared<engine::core>(resolved.settings);
+        const scheduler::start_fault fault = made->start();
+        result.code = fault.code;
+        result.fault = fault.text;
+        if (fault.text.empty()) {
+            result.core = std::move(made);
+        }
+    } catch (const std::bad_alloc&) {
+        result.code = ENOMEM;
+        result.fault = "librt: out of memory while starting";
+    }
+    return result;
+}
+
+std::unique_ptr<runtime> runtime_or_exit(const config& wanted) {
+    std::string reason;
+    try {
+        return std::make_unique<runtime>(wanted);
+    } catch (const std::exception& error) {
+        reason = error.what();
+    }
+    reason += '\n';
+    static_cast<void>(!::write(STDERR_FILENO, reason.data(), reason.size()));
+    std::exit(EX_CONFIG);
+}
+
+void wait_for(engine::core& core, const join_handle_base& handle) noexcept {
+    core.workers().wait_for(handle);
+}
+
+scheduler_base* scheduler_of(engine::core& core) noexcept {
+    return &core.workers();
+}
+
+void forbid_nested_block_on() noexcept {
+    if (this_thread.task != nullptr) {
+        base::fatal("block_on inside a task would stop its worker: co_await the task instead");
+    }
+}
+
+} // namespace detail
+} // namespace rt

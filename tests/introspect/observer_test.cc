@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT
+//
+// The observer of real runtimes: when the socket is there, what a dump says of real tasks, what
+// happens at fork and when every worker is stuck.
+//
+// Method: questions by the line protocol to a socket in a directory of the test; where something
+// is on its way (tasks that are about to wait), the question is asked until it has arrived.
+#include "base/unique_fd.h"
+#include "runtime/observer.h"
+#include "support/test.h"
+
+#include <rt/runtime.h>
+#include <rt/spawn.h>
+#include <rt/time.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace {
+
+using namespace std::chrono_literals;
+
+class scratch {
+public:
+    scratch() {
+        char name[] = "/tmp/rt-observer-test-XXXXXX";
+        path_ = ::mkdtemp(name);
+    }
+    ~scratch() { ::rmdir(path_.c_str()); }
+    [[nodiscard]] std::string socket() const { return path_ + "/s.sock"; }
+
+private:
+    std::string path_;
+};
+
+rt::config settings(const scratch& at, std::uint32_t workers = 2) {
+    rt::config made;
+    made.workers = workers;
+    made.pin = rt::pin_mode::none;
+    made.introspect = true;
+    made.socket_path = at.socket();
+    return made;
+}
+
+// Absent connection: empty.
+std::string ask(const std::string& path, const std::string& line) {
+    const rt::base::unique_fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), path.size());
+    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+        return {};
+    }
+    const std::string text = line + "\n";
+    if (::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL) < 0) {
+        return {};
+    }
+    std::string all;
+    char part[4096];
+    for (;;) {
+        const ssize_t length = ::recv(fd.get(), part, sizeof(part), 0);
+        if (length <= 0) {
+            return all;
+        }
+        all.append(part, static_cast<std::size_t>(length));
+    }
+}
+
+bool has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+rt::task<void> waits_for_ever() {
+    co_await rt::sleep(24h);
+}
+
+rt::task<void> a_child_that_waits(int /*number*/) {
+    co_await waits_for_ever();
+}
+
+rt::task<void> spawn_waiting(int count) {
+    for (int i = 0; i < count; ++i) {
+        rt::spawn(a_child_that_waits, i).detach();
+    }
+    co_return;
+}
+
+struct spinning {
+    rt::atomic<bool> stop{false};
+    rt::atomic<int> running{0};
+};
+
+[[gnu::noinline]] void spin(spinning& state) {
+    state.running.add_acq_rel(1);
+    while (!state.stop.load_acquire()) {
+    }
+}
+
+rt::task<void> a_task_that_spins(spinning* state) {
+    spin(*state);
+    co_return;
+}
+
+// Asks until the answer has `part`: what is asked for is on its way.
+std::string ask_until(const std::string& path, const std::string& line, const std::string& part) {
+    for (;;) {
+        std::string answer = ask(path, line);
+        if (has(answer, part)) {
+            return answer;
+        }
+    }
+}
+
+} // namespace
+
+Test(observer, the_socket_lives_as_long_as_some_runtime_is_observed) {
+    const scratch at;
+    {
+        rt::runtime first(settings(at));
+        cr_assert(rt::introspection_path() == at.socket());
+        cr_assert(has(ask(at.socket(), "info"), "runtime rt  workers 2"));
+        {
+            rt::runtime second(settings(at, 1));
+            cr_assert(has(ask(at.socket(), "info"), "runtime rt-2  workers 1"));
+        }
+        cr_assert(!has(ask(at.socket(), "info"), "rt-2"));
+    }
+    cr_assert(rt::introspection_path().empty());
+    cr_assert_eq(::access(at.socket().c_str(), F_OK), -1);
+    rt::runtime again(settings(at));
+    cr_assert(has(ask(at.socket(), "health"), "ok"));
+}
+
+Test(observer, a_runtime_that_is_not_observed_has_no_socket) {
+    const scratch at;
+    rt::config quiet = settings(at);
+    quiet.introspect = false;
+    rt::runtime runtime(quiet);
+    cr_assert(runtime.introspection_path().empty());
+    cr_assert_eq(::access(at.socket().c_str(), F_OK), -1);
+}
+
+Test(observer, a_dump_groups_waiting_tasks_with_their_async_stacks) {
+    const scratch at;
+    rt::runtime runtime(settings(at));
+    runtime.block_on(spawn_waiting(500));
+    const std::string dump = ask_until(at.socket(), "dump", "---- 500 tasks  waiting sleep");
+    cr_assert(has(dump, "waits_for_ever"), "%s", dump.c_str());
+    cr_assert(has(dump, "a_child_that_waits"));
+    cr_assert(has(dump, "observer_test.cc:"));
+    cr_assert(has(dump, "by (anonymous namespace)::spawn_waiting"));
+    cr_assert(has(ask(at.socket(), "tasks limit=3"), "3 of 500; after="));
+    cr_assert(has(ask(at.socket(), "tasks site=a_child_that_waits limit=1 -j"), "\"total\":500"));
+    cr_assert(has(ask(at.socket(), "tasks state=running -j"), "\"total\":0"));
+    cr_assert(has(ask(at.socket(), "metrics"), "\nlibrt_tasks_alive 500\n"));
+}
+
+Test(observer, pages_of_tasks_show_every_task_once) {
+    const scratch at;
+    rt::runtime runtime(settings(at));
+    runtime.block_on(spawn_waiting(50));
+    (void)ask_until(at.socket(), "dump", "---- 50 tasks  waiting sleep");
+    std::size_t seen = 0;
+    std::string after = "0";
+    for (;;) {
+        const std::string page = ask(at.socket(), "tasks -j limit=7 after=" + after);
+        for (std::size_t p = page.find("{\"id\":"); p != std::string::npos;
+             p = page.find("{\"id\":", p + 1)) {
+            ++seen;
+        }
+        const std::size_t next = page.find("\"next_after\":\"");
+        if (next == std::string::npos) {
+            break;
+        }
+        after = page.substr(next + 14, page.find('"', next + 14) - next - 14);
+    }
+    cr_assert_eq(seen, 50U);
+}
+
+Test(observer, it_answers_while_every_worker_spins_and_names_the_tasks) {
+    const scratch at;
+    rt::runtime runtime(settings(at));
+    spinning state;
+    const rt::handle spawner = runtime.get_handle();
+    for (int i = 0; i < 2; ++i) {
+        spawner.spawn(a_task_that_spins(&state)).detach();
+    }
+    while (state.running.load_acquire() < 2) {
+    }
+    const std::string dump = ask(at.socket(), "dump");
+    cr_assert(has(dump, "2 STUCK"), "%s", dump.c_str());
+    cr_assert(has(dump, "a_task_that_spins"));
+    cr_assert(has(dump, "native: on CPU"));
+    cr_assert(has(dump, "spin("));
+    cr_assert(has(ask(at.socket(), "health"), "has been in task"));
+    cr_assert(has(ask(at.socket(), "tasks state=running -j"), "\"total\":2"));
+    state.stop.store_release(true);
+    (void)ask_until(at.socket(), "health", "ok");
+}
+
+Test(observer, a_forked_child_does_not_answer_and_leaves_the_socket) {
+    const scratch at;
+    rt::runtime runtime(settings(at));
+    int ends[2];
+    cr_assert_eq(::pipe(ends), 0);
+    const pid_t child = ::fork();
+    cr_assert(child >= 0);
+    if (child == 0) {
+        // Lives until the parent is done asking.
+        char one = 0;
+        ::close(ends[1]);
+        const bool no_path = rt::engine::observer_path().empty();
+        const ssize_t end = ::read(ends[0], &one, 1);
+        ::_exit(no_path && end == 0 ? 0 : 1);
+    }
+    for (int i = 0; i < 20; ++i) {
+        cr_assert(has(ask(at.socket(), "info"), "process " + std::to_string(::getpid()) + " "));
+    }
+    ::close(ends[1]);
+    int status = 0;
+    cr_assert_eq(::waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    cr_assert_eq(::access(at.socket().c_str(), F_OK), 0);
+}
+
+Test(observer, counters_do_not_go_back_when_a_runtime_goes) {
+    const scratch at;
+    const auto polls = [&] {
+        const std::string page = ask(at.socket(), "metrics");
+        const std::string name = "\nlibrt_worker_polls_total ";
+        return std::strtoull(page.c_str() + page.find(name) + name.size(), nullptr, 10);
+    };
+    rt::runtime keeper(settings(at, 1));
+    unsigned long long before = 0;
+    {
+        rt::runtime guest(settings(at));
+        guest.block_on(spawn_waiting(100));
+        before = polls();
+        cr_assert(before >= 1);
+    }
+    cr_assert(polls() >= before);
+}
+
+Test(observer, a_place_where_no_socket_can_be_is_a_warning_and_not_a_failure) {
+    const scratch at;
+    rt::config nowhere = settings(at);
+    nowhere.socket_path = "/proc/no/such/place.sock";
+    rt::runtime runtime(nowhere);
+    cr_assert(runtime.introspection_path().empty());
+    runtime.block_on(spawn_waiting(1));
+}

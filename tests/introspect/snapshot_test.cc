@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+//
+// The walk over the tasks of a real runtime, without a socket.
+//
+// Method: a core that is put on the observed list by the test itself; tasks that wait for ever,
+// that spin until they are told to stop, and that never get a turn because all workers spin.
+#include "introspect/observed.h"
+#include "introspect/snapshot.h"
+#include "runtime/core.h"
+#include "support/test.h"
+
+#include <rt/detail/atomic.h>
+#include <rt/runtime.h>
+#include <rt/spawn.h>
+#include <rt/time.h>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+
+using rt::introspect::observed;
+using rt::introspect::task_facts;
+using rt::introspect::task_state;
+using rt::introspect::walk_result;
+using rt::introspect::walk_tasks;
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint64_t no_deadline = UINT64_MAX;
+
+// A core that only this test observes.
+class observed_core {
+public:
+    observed_core()
+        : core_(std::make_shared<rt::engine::core>(settings())) {
+        cr_assert(core_->start().text.empty());
+        observed().add(*core_);
+    }
+    ~observed_core() {
+        observed().remove(*core_);
+        core_->shut_down();
+    }
+    template<class T>
+    void spawn(rt::task<T> body) {
+        rt::detail::launch(
+            rt::detail::scheduler_of(*core_), std::move(body), rt::detail::site::current()
+        )
+            .detach();
+    }
+
+private:
+    static rt::config settings() {
+        rt::config made;
+        made.workers = 2;
+        made.pin = rt::pin_mode::none;
+        made.introspect = false;
+        return made;
+    }
+
+    std::shared_ptr<rt::engine::core> core_;
+};
+
+struct shared_state {
+    rt::atomic<bool> stop{false};
+    rt::atomic<int> spinning{0};
+};
+
+rt::task<void> waits(int /*number*/) {
+    co_await rt::sleep(24h);
+}
+
+rt::task<void> spins(shared_state* state) {
+    state->spinning.add_acq_rel(1);
+    while (!state->stop.load_acquire()) {
+    }
+    co_return;
+}
+
+rt::task<void> idles() {
+    co_return;
+}
+
+std::map<task_state, int> count_states(walk_result& result) {
+    std::map<task_state, int> counts;
+    const auto runtimes = observed().read();
+    result = walk_tasks(runtimes, no_deadline, [&](const task_facts& task) {
+        ++counts[task.state];
+        cr_assert(task.id != 0);
+        if (task.state == task_state::waiting) {
+            cr_assert(task.waits_for == rt::detail::wait_kind::sleep);
+            cr_assert_eq(task.stack.frames.size(), 1U);
+        }
+    });
+    return counts;
+}
+
+} // namespace
+
+Test(snapshot, tasks_are_seen_in_their_states) {
+    observed_core core;
+    shared_state state;
+    for (int i = 0; i < 700; ++i) { // more than one batch
+        core.spawn(waits(i));
+    }
+    walk_result result;
+    while (count_states(result)[task_state::waiting] < 700) {
+    }
+    core.spawn(spins(&state));
+    core.spawn(spins(&state));
+    while (state.spinning.load_acquire() < 2) {
+    }
+    core.spawn(idles());
+    core.spawn(idles());
+    std::map<task_state, int> counts = count_states(result);
+    cr_assert_eq(counts[task_state::waiting], 700);
+    cr_assert_eq(counts[task_state::running], 2);
+    cr_assert_eq(counts[task_state::ready], 2);
+    cr_assert_eq(result.seen, 704U);
+    cr_assert_eq(result.consistent, 704U);
+    cr_assert(!result.is_cut);
+    cr_assert_eq(rt::introspect::count_tasks_alive(), 704U);
+    state.stop.store_release(true);
+    while (rt::introspect::count_tasks_alive() > 700) {
+    }
+}
+
+Test(snapshot, a_deadline_that_has_passed_cuts_the_walk_after_a_batch) {
+    observed_core core;
+    for (int i = 0; i < 2000; ++i) {
+        core.spawn(waits(i));
+    }
+    const auto runtimes = observed().read();
+    const walk_result result = walk_tasks(runtimes, 0, [](const task_facts&) {});
+    cr_assert(result.is_cut);
+    cr_assert(result.seen < 2000);
+}
+
+Test(snapshot, tasks_of_other_runtimes_are_not_shown) {
+    const observed_core seen;
+    rt::config quiet;
+    quiet.workers = 1;
+    quiet.pin = rt::pin_mode::none;
+    quiet.introspect = false;
+    rt::runtime other(quiet);
+    other.get_handle().spawn(waits(0)).detach();
+    walk_result result;
+    cr_assert(count_states(result).empty());
+    cr_assert_eq(rt::introspect::count_tasks_alive(), 1U);
+}
+
+// Goal: every task that lives throughout is reported once, however fast the others come and go.
+// Method: walks while two tasks spawn without end.
+Test(snapshot, a_walk_during_churn_shows_each_lasting_task_once) {
+    observed_core core;
+    static rt::atomic<bool> stop{false};
+    constexpr auto churn = [](int) -> rt::task<void> {
+        while (!stop.load_acquire()) {
+            rt::join_handle<void> child = rt::spawn(idles());
+            co_await std::move(child);
+        }
+    };
+    for (int i = 0; i < 300; ++i) {
+        core.spawn(waits(i));
+    }
+    walk_result result;
+    while (count_states(result)[task_state::waiting] < 300) {
+    }
+    core.spawn(churn(0));
+    core.spawn(churn(1));
+    for (int round = 0; round < 50; ++round) {
+        std::map<std::uint64_t, int> times;
+        int lasting = 0;
+        walk_tasks(observed().read(), no_deadline, [&](const task_facts& task) {
+            ++times[task.id];
+            lasting += task.waits_for == rt::detail::wait_kind::sleep ? 1 : 0;
+        });
+        cr_assert_eq(lasting, 300);
+        for (const auto& [id, count] : times) {
+            cr_assert_eq(count, 1);
+        }
+    }
+    stop.store_release(true);
+}

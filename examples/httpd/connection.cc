@@ -17,6 +17,7 @@
 
 #include <rt/blocking.h>
 #include <rt/buffer.h>
+#include <rt/deadline.h>
 #include <rt/result.h>
 #include <rt/time.h>
 
@@ -89,7 +90,8 @@ private:
     std::size_t begin_ = 0; // of what was read and not yet parsed
     std::size_t end_ = 0;
     std::string output_;
-    std::string body_; // of a request to /echo
+    std::string body_;   // of a request to /echo
+    rt::deadline limit_; // of the wait for input
     rt::clock::time_point head_deadline_{};
     bool keeps_body_ = false;
 };
@@ -166,7 +168,7 @@ bool connection::is_last_request() const {
 }
 
 rt::clock::time_point connection::input_deadline() {
-    rt::clock::time_point deadline = rt::clock::now() + server_.settings.idle_timeout;
+    rt::clock::time_point deadline = rt::coarse_now() + server_.settings.idle_timeout;
     if (parser_.is_between_messages() || parser_.is_head_done()) {
         head_deadline_ = {};
         return deadline;
@@ -412,11 +414,16 @@ rt::task<void> connection::run() {
             co_return;
         }
         rt::result<std::size_t> got = peer_.try_read(input_.from(end_));
-        if (!got && got.error().is(EAGAIN)) {
-            got = co_await rt::timeout_at(input_deadline(), peer_.read(input_.from(end_)));
-        }
-        if (!got && got.error().is(rt::errc::timed_out)) {
-            co_await time_out();
+        while (!got && got.error().is(EAGAIN)) {
+            limit_.set(input_deadline());
+            rt::result<void> ready = co_await peer_.readable(limit_);
+            if (!ready && ready.error().is(rt::errc::timed_out)) {
+                co_await time_out();
+            }
+            if (!ready) {
+                co_return;
+            }
+            got = peer_.try_read(input_.from(end_));
         }
         if (!got || *got == 0) {
             co_return;

@@ -5,6 +5,7 @@
 
 #include <rt/blocking.h>
 #include <rt/buffer.h>
+#include <rt/deadline.h>
 #include <rt/join.h>
 #include <rt/net.h>
 #include <rt/result.h>

@@ -11,6 +11,7 @@
 
 #include <rt/detail/cancel.h>
 #include <rt/detail/config.h>
+#include <rt/detail/context.h>
 #include <rt/detail/suspend.h>
 #include <rt/detail/timer.h>
 #include <rt/result.h>
@@ -29,6 +30,14 @@ namespace rt {
 
 // The clock of all deadlines: CLOCK_MONOTONIC.
 using clock = std::chrono::steady_clock;
+
+// The time when the running worker last looked at the clock: no call, and as old as the tasks that
+// it has run since (config::event_interval of them at most). For deadlines of seconds. On other
+// threads the same as clock::now().
+[[nodiscard]] inline clock::time_point coarse_now() noexcept {
+    const std::uint64_t ns = detail::this_thread.coarse_ns;
+    return ns == 0 ? clock::now() : clock::time_point(std::chrono::nanoseconds(ns));
+}
 
 namespace detail {
 

@@ -51,8 +51,8 @@ enum class lock_rank : std::uint8_t {
 
     // driver and blocking
     driver_operations,
+    driver_timers, ///< held while a timer fires, which may take a waiter back from its source
     driver_registration,
-    driver_timers,
     driver_ring_pool,
     driver_completions,
     blocking_pool,

@@ -9,6 +9,7 @@
 #include "driver/driver.h"
 #include "driver/io_source.h"
 
+#include <rt/deadline.h>
 #include <rt/detail/context.h>
 #include <rt/detail/io.h>
 
@@ -20,7 +21,7 @@ namespace rt::detail {
 namespace {
 
 constexpr std::uint32_t bit_of(direction which) noexcept {
-    return which == direction::read ? driver::ready_read : driver::ready_write;
+    return static_cast<std::uint32_t>(which);
 }
 
 } // namespace
@@ -39,6 +40,10 @@ bool ready_awaiter::suspend(void* self) noexcept {
         // Ready already. A task that finds this again and again gives its turn away now and then.
         return consume_budget() ? false : yield_current(self);
     }
+    if (limit_ != nullptr) {
+        is_limited_ = true;
+        limit_->begin(*this);
+    }
     const wait_kind kind = which_ == direction::read ? wait_kind::readable : wait_kind::writable;
     return commit_suspend(
         task, self, this, kind, reinterpret_cast<void*>(std::intptr_t{source_->fd()})
@@ -49,6 +54,18 @@ wait_node::cancel_result ready_awaiter::on_cancel(wait_node* node) noexcept {
     auto* const self = static_cast<ready_awaiter*>(node);
     return self->source_->unregister_waiter(node) ? cancel_result::detached
                                                   : cancel_result::in_flight;
+}
+
+task_header* ready_awaiter::expire() noexcept {
+    if (!source_->unregister_waiter(this)) {
+        return nullptr; // it has become ready: the wake-up is on its way
+    }
+    outcome_ = std::unexpected(error(errc::timed_out, "deadline"));
+    return try_wake(task) ? task : nullptr;
+}
+
+void ready_awaiter::end_limit() noexcept {
+    limit_->end();
 }
 
 result<io_handle> io_handle::adopt(int fd) noexcept {
@@ -67,10 +84,6 @@ int io_handle::fd() const noexcept {
 
 std::uint32_t io_handle::readiness() const noexcept {
     return source_->load();
-}
-
-bool io_handle::maybe_ready(direction which) const noexcept {
-    return (source_->load() & bit_of(which)) != 0;
 }
 
 void io_handle::would_block(std::uint32_t seen, direction which) noexcept {

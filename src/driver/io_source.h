@@ -20,6 +20,7 @@
 
 #include <rt/detail/atomic.h>
 #include <rt/detail/header.h>
+#include <rt/detail/io.h>
 
 #include <cstdint>
 
@@ -29,8 +30,8 @@ class driver;
 class io_source;
 
 enum ready_bits : std::uint32_t {
-    ready_read = 1U << 0U,
-    ready_write = 1U << 1U,
+    ready_read = static_cast<std::uint32_t>(detail::direction::read),
+    ready_write = static_cast<std::uint32_t>(detail::direction::write),
     ready_hangup = 1U << 2U, // the peer has closed or the socket has failed; comes with both, stays
     ready_edge = 1U << 8U,   // one unit of the edge count
 };

@@ -17,6 +17,13 @@ using detail::task_header;
 using detail::timer_node;
 using metrics::worker_counters;
 
+namespace {
+
+// No task: what fire_again_at returns.
+task_header* const again = reinterpret_cast<task_header*>(alignof(void*));
+
+} // namespace
+
 timer_wheel::timer_wheel(std::uint64_t now_ns) noexcept
     : start_ns_(now_ns) {
 }
@@ -61,13 +68,11 @@ void timer_wheel::unlink(timer_node& node) noexcept {
 }
 
 void timer_wheel::insert(timer_node& node, std::uint64_t deadline_ns) noexcept {
-    const std::uint64_t since = deadline_ns > start_ns_ ? deadline_ns - start_ns_ : 0;
-    const std::uint64_t tick = since / tick_ns + (since % tick_ns != 0 ? 1 : 0);
     node.wheel = this;
     metrics::count(&worker_counters::timers_armed);
     base::guard guard(lock_);
     RT_DEBUG_ASSERT(!node.linked);
-    node.tick = std::max(tick, elapsed_ + 1);
+    node.tick = std::max(tick_of(deadline_ns), elapsed_ + 1);
     link(node);
     size_.bump_relaxed(1);
 }
@@ -140,6 +145,18 @@ timer_node* timer_wheel::take_due(std::uint64_t now) noexcept {
     return node;
 }
 
+// REQUIRES: lock held, node not linked.
+task_header* timer_wheel::fire(timer_node& node) noexcept {
+    task_header* const outcome = node.fire(&node);
+    if (outcome != again) {
+        return outcome;
+    }
+    node.tick = std::max(tick_of(node.tick), elapsed_ + 1);
+    link(node);
+    size_.bump_relaxed(1);
+    return nullptr;
+}
+
 unsigned timer_wheel::advance(std::uint64_t now_ns) noexcept {
     const std::uint64_t now = now_ns > start_ns_ ? (now_ns - start_ns_) / tick_ns : 0;
     unsigned fired = 0;
@@ -155,7 +172,7 @@ unsigned timer_wheel::advance(std::uint64_t now_ns) noexcept {
                     break;
                 }
                 ++fired;
-                if (task_header* const task = node->fire(node)) {
+                if (task_header* const task = fire(*node)) {
                     ready[count++] = task;
                 }
             }
@@ -185,3 +202,9 @@ std::int64_t timer_wheel::next_deadline_ns() noexcept {
 }
 
 } // namespace rt::driver
+
+rt::detail::task_header*
+rt::detail::fire_again_at(timer_node& node, std::uint64_t deadline_ns) noexcept {
+    node.tick = deadline_ns; // until the wheel, which called, makes a tick of it
+    return rt::driver::again;
+}

@@ -11,8 +11,8 @@
 // Threads: any thread may cancel or advance under the wheel's lock, so that a timer can be taken
 // back after its task has moved to another worker, and a stuck worker's timers can be fired by
 // another thread. fire() runs under the lock: it claims the task; the caller of advance schedules
-// what was claimed after the lock is released. A node that cancel() finds unlinked has fired, and
-// its fire() has returned.
+// what was claimed after the lock is released. It may have the node armed again (rt::deadline). A
+// node that cancel() finds unlinked has fired, and its fire() has returned.
 #pragma once
 
 #include "base/lock.h"
@@ -33,6 +33,15 @@ public:
 
     // Arms a node that is not linked.
     void insert(detail::timer_node& node, std::uint64_t deadline_ns) noexcept;
+
+    // The lock under which fire() runs, for a node whose other fields need it.
+    [[nodiscard]] base::spin_lock& fire_lock() noexcept { return lock_; }
+
+    // Whether a node that is armed here fires at `deadline_ns` or before. REQUIRES: fire_lock held.
+    [[nodiscard]] bool
+    fires_by(const detail::timer_node& node, std::uint64_t deadline_ns) const noexcept {
+        return node.tick <= tick_of(deadline_ns);
+    }
 
     // Takes a node out. False: it has fired.
     [[nodiscard]] bool cancel(detail::timer_node& node) noexcept;
@@ -63,6 +72,11 @@ private:
         std::uint64_t tick = UINT64_MAX;
     };
 
+    [[nodiscard]] std::uint64_t tick_of(std::uint64_t deadline_ns) const noexcept {
+        const std::uint64_t since = deadline_ns > start_ns_ ? deadline_ns - start_ns_ : 0;
+        return since / tick_ns + (since % tick_ns != 0 ? 1 : 0);
+    }
+    [[nodiscard]] detail::task_header* fire(detail::timer_node& node) noexcept;
     void link(detail::timer_node& node) noexcept;
     void push(detail::timer_node& node, unsigned level, unsigned slot) noexcept;
     [[nodiscard]] detail::timer_node* take_due(std::uint64_t now) noexcept;

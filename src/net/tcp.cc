@@ -13,6 +13,7 @@
 //
 // Results of ready() and accept() are kept in a local before they are tested: a co_await inside a
 // condition is what GCC 12 miscompiles, and this file shall survive it.
+#include "base/socket_calls.h"
 #include "base/unique_fd.h"
 
 #include <rt/detail/context.h>
@@ -183,12 +184,12 @@ result<tcp_stream> tcp_stream::adopt(int fd) noexcept {
 
 result<std::size_t> tcp_stream::receive(std::span<std::byte> into) noexcept {
     const std::uint32_t seen = io_.readiness();
-    if (!io_.maybe_ready(direction::read)) {
+    if (!detail::may_be_ready(seen, direction::read)) {
         return failure(EAGAIN, read_name);
     }
     ssize_t count = 0;
     do {
-        count = ::recv(io_.fd(), into.data(), into.size(), MSG_DONTWAIT);
+        count = base::receive(io_.fd(), into.data(), into.size(), MSG_DONTWAIT);
     } while (count < 0 && errno == EINTR);
     if (count < 0) {
         const int code = errno;
@@ -206,12 +207,12 @@ result<std::size_t> tcp_stream::receive(std::span<std::byte> into) noexcept {
 
 result<std::size_t> tcp_stream::send(std::span<const std::byte> from) noexcept {
     const std::uint32_t seen = io_.readiness();
-    if (!io_.maybe_ready(direction::write)) {
+    if (!detail::may_be_ready(seen, direction::write)) {
         return failure(EAGAIN, write_name);
     }
     ssize_t count = 0;
     do {
-        count = ::send(io_.fd(), from.data(), from.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        count = base::send(io_.fd(), from.data(), from.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (count < 0 && errno == EINTR);
     if (count < 0) {
         const int code = errno;
@@ -319,6 +320,14 @@ detail::ready_awaiter tcp_stream::writable() const noexcept {
     return io_.ready(direction::write);
 }
 
+detail::ready_awaiter tcp_stream::readable(deadline& limit) const noexcept {
+    return io_.ready(direction::read, &limit);
+}
+
+detail::ready_awaiter tcp_stream::writable(deadline& limit) const noexcept {
+    return io_.ready(direction::write, &limit);
+}
+
 result<void> tcp_stream::shutdown_write() noexcept {
     if (::shutdown(fd(), SHUT_WR) != 0) {
         return failure(errno, "tcp shutdown");
@@ -380,7 +389,7 @@ task<result<tcp_stream>> tcp_listener::accept() {
             co_await yield();
         }
         const std::uint32_t seen = io_.readiness();
-        if (io_.maybe_ready(direction::read)) {
+        if (detail::may_be_ready(seen, direction::read)) {
             const int fd = ::accept4(io_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
             if (fd >= 0) {
                 co_return tcp_stream::adopt(fd);

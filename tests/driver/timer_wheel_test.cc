@@ -299,3 +299,32 @@ Test(timer_wheel, cancel_from_another_thread_excludes_firing) {
     }
     cr_assert_eq(fired + cancelled, count);
 }
+
+// A node whose fire has it armed again fires when that deadline comes, and can be cancelled.
+Test(timer_wheel, a_timer_that_asks_for_it_fires_again) {
+    struct repeating : rt::detail::timer_node {
+        repeating() noexcept
+            : timer_node(&on_fire) {}
+        static rt::detail::task_header* on_fire(timer_node* node) noexcept {
+            auto* const self = static_cast<repeating*>(node);
+            ++self->fired;
+            return rt::detail::fire_again_at(*self, at(self->next));
+        }
+        int fired = 0;
+        std::uint64_t next = 0;
+    };
+    timer_wheel wheel(start_ns);
+    repeating one;
+    wheel.insert(one, at(5));
+    one.next = 70;
+    cr_assert_eq(wheel.advance(at(5)), 1U);
+    cr_assert_eq(wheel.size(), 1U);
+    one.next = 3; // past: the next tick
+    cr_assert_eq(wheel.advance(at(69)), 0U);
+    cr_assert_eq(wheel.advance(at(70)), 1U);
+    one.next = 1000;
+    cr_assert_eq(wheel.advance(at(71)), 1U);
+    cr_assert_eq(one.fired, 3);
+    cr_assert(wheel.cancel(one));
+    cr_assert_eq(wheel.size(), 0U);
+}

@@ -19,18 +19,37 @@ namespace rt::driver {
 class io_source;
 }
 
+namespace rt {
+class deadline;
+}
+
 namespace rt::detail {
 
-enum class direction : std::uint8_t { read, write };
+// The values are the bits of the readiness word.
+enum class direction : std::uint8_t { read = 1, write = 2 };
+
+// Whether the last edge, in a word from io_handle::readiness, said that there may be something to
+// do in `which`.
+[[nodiscard]] constexpr bool may_be_ready(std::uint32_t readiness, direction which) noexcept {
+    return (readiness & static_cast<std::uint32_t>(which)) != 0;
+}
 
 // Waits until a direction may be ready. Resumes with an error when the descriptor cannot be
-// watched. Cancel: safe; nothing is consumed.
+// watched, or `limit` has passed. Cancel: safe; nothing is consumed.
 class RT_API ready_awaiter : public wait_node {
 public:
-    ready_awaiter(driver::io_source* source, direction which) noexcept
+    ready_awaiter(driver::io_source* source, direction which, deadline* limit = nullptr) noexcept
         : wait_node(&on_cancel)
         , source_(source)
+        , limit_(limit)
         , which_(which) {}
+    ready_awaiter(const ready_awaiter&) = delete;
+    ready_awaiter& operator=(const ready_awaiter&) = delete;
+    ~ready_awaiter() {
+        if (is_limited_) {
+            end_limit();
+        }
+    }
 
     bool await_ready() const noexcept { return false; }
 
@@ -42,11 +61,18 @@ public:
     result<void> await_resume() const noexcept { return outcome_; }
 
 private:
+    friend class rt::deadline;
+
     bool suspend(void* self) noexcept;
     static cancel_result on_cancel(wait_node* node) noexcept;
+    // The deadline has passed. Returns the task if the caller must schedule it, or null.
+    task_header* expire() noexcept;
+    void end_limit() noexcept;
 
     driver::io_source* source_;
+    deadline* limit_;
     direction which_;
+    bool is_limited_ = false; // between limit_->begin and end
     result<void> outcome_{};
 };
 
@@ -71,17 +97,17 @@ public:
     [[nodiscard]] int fd() const noexcept;
     explicit operator bool() const noexcept { return source_ != nullptr; }
 
-    // Readiness as last seen; a token for would_block.
+    // Readiness as last seen; for may_be_ready, and a token for would_block.
     [[nodiscard]] std::uint32_t readiness() const noexcept;
-    // Whether the last edge said that there may be something to do in `which`.
-    [[nodiscard]] bool maybe_ready(direction which) const noexcept;
     // A system call said EAGAIN: the direction is not ready unless an edge came since `seen`.
     void would_block(std::uint32_t seen, direction which) noexcept;
     // A read got less than it had room for: the next one would get EAGAIN, unless an edge came or
     // the peer has closed, which an edge has said already.
     void drained(std::uint32_t seen) noexcept;
 
-    [[nodiscard]] ready_awaiter ready(direction which) const noexcept { return {source_, which}; }
+    [[nodiscard]] ready_awaiter ready(direction which, deadline* limit = nullptr) const noexcept {
+        return {source_, which, limit};
+    }
 
     // Closes the descriptor. Requires: no task waits on it.
     void close() noexcept;

@@ -16,7 +16,8 @@ namespace rt::detail {
 
 struct timer_node {
     // Called once, under the wheel's lock, when the deadline has passed. Returns a task that the
-    // wheel shall schedule, or null. Must not touch the wheel.
+    // wheel shall schedule, or null, or what fire_again_at returns. Must not touch the wheel. The
+    // node is not touched after null or a task was returned.
     using fire_function = task_header* (*)(timer_node*) noexcept;
 
     explicit timer_node(fire_function f) noexcept
@@ -33,6 +34,9 @@ struct timer_node {
     std::uint8_t slot = 0;
     bool linked = false;
 };
+
+// For a fire function to return: the node is armed again, on the same wheel.
+RT_API task_header* fire_again_at(timer_node& node, std::uint64_t deadline_ns) noexcept;
 
 // Monotonic time in ns.
 RT_API std::uint64_t now_ns() noexcept;

@@ -86,6 +86,9 @@ public:
     /// Requires: an open stream. Cancel: safe. Errors: ENOMEM and what else epoll_ctl(2) gives.
     [[nodiscard]] detail::ready_awaiter readable() const noexcept;
     [[nodiscard]] detail::ready_awaiter writable() const noexcept;
+    /// The same until `limit` has passed: errc::timed_out then.
+    [[nodiscard]] detail::ready_awaiter readable(deadline& limit) const noexcept;
+    [[nodiscard]] detail::ready_awaiter writable(deadline& limit) const noexcept;
 
     /// Tells the peer that no more will be written. Errors: ENOTCONN.
     result<void> shutdown_write() noexcept;

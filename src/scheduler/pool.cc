@@ -80,10 +80,10 @@ void pool::schedule(task_header* task) noexcept {
     state_->guests.sub_acq_rel(1);
 }
 
-void pool::schedule_last(task_header* task) noexcept {
+void pool::schedule_joiner(task_header* task) noexcept {
     worker* const self = this_thread.worker;
     if (self != nullptr && this_thread.scheduler == this) {
-        self->schedule_last(task);
+        self->schedule_joiner(task);
         return;
     }
     schedule(task);

@@ -71,7 +71,7 @@ public:
     );
 
     void schedule(detail::task_header* task) noexcept override;
-    void schedule_last(detail::task_header* task) noexcept override;
+    void schedule_joiner(detail::task_header* task) noexcept override;
     void schedule_new(detail::task_header* task) noexcept override;
 
     // Runs until `handle` has ended: on the calling thread for current_thread, else parks it.

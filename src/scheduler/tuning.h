@@ -7,9 +7,17 @@
 
 namespace rt::scheduler {
 
-// Turns in a row from the LIFO slot and the fresh stack before the ring gets one. Tokio allows its
-// LIFO slot 3; here the private places also hold a tree's children.
-inline constexpr std::uint32_t private_streak_max = 7;
+// Turns in a row from the private places (LIFO slot and fresh stack) before the ring gets its own.
+// Long, because each change takes a tree of tasks out of its depth-first order: with 7 : 1 fib(25)
+// opened a new subtree at every eighth turn and kept thousands of frames alive. As many turns in a
+// row as two of Go's looks at its global queue are apart.
+inline constexpr std::uint32_t private_streak_max = 61;
+
+// Of these, from the LIFO slot alone: two tasks that wake each other. Tokio allows 3.
+inline constexpr std::uint32_t lifo_streak_max = 7;
+
+// Turns in a row that the ring has then: it keeps an eighth of the worker.
+inline constexpr std::uint32_t ring_streak_max = 8;
 
 // Fresh tasks moved to the ring at once, at most: half a ring, which is what one thief takes.
 inline constexpr std::uint32_t share_max = 128;

@@ -6,8 +6,8 @@
 // that a busy worker cannot starve it; the private places, where the task that was woken last and
 // the newest spawn are, whose data is warm, but not more than private_streak_max times in a row;
 // the ring, in FIFO order; the injection queue in earnest; a victim's ring. Then the worker sleeps
-// on its driver. The ring's turn, when it is empty, goes to the oldest spawn, so nothing starves:
-// in each private_streak_max + 1 turns the longest waiting task of one kind or the other gets one.
+// on its driver. After a private streak the ring has up to ring_streak_max turns or, when it is
+// empty, the oldest spawn has one; so nothing starves.
 #include "scheduler/worker.h"
 
 #include "base/assert.h"
@@ -138,29 +138,43 @@ void worker::run_task(task_header* task) noexcept {
 
 // The task that was woken last, else the one that was spawned last.
 task_header* worker::take_private() noexcept {
-    if (lifo_ != nullptr) {
+    if (lifo_ != nullptr && lifo_left_ != 0) {
+        --lifo_left_;
         counters.lifo_hits.bump_relaxed(1);
         return std::exchange(lifo_, nullptr);
     }
+    lifo_left_ = lifo_streak_max;
     return fresh_.pop_newest();
 }
 
 task_header* worker::next_local() noexcept {
-    if (private_streak_ < private_streak_max) {
+    if (private_left_ != 0) {
+        --private_left_;
         if (task_header* const task = take_private()) {
-            ++private_streak_;
             return task;
         }
     }
-    private_streak_ = 0;
-    if (task_header* const task = queue.pop()) {
+    if (ring_left_ != 0) {
+        --ring_left_;
+        if (task_header* const task = queue.pop()) {
+            return task;
+        }
+    }
+    // The ring has had its turns, or nothing to run: then the spawn that has waited longest has one
+    // and the streaks begin again.
+    const bool is_streak_over = private_left_ == 0;
+    private_left_ = private_streak_max;
+    lifo_left_ = lifo_streak_max;
+    ring_left_ = ring_streak_max;
+    if (is_streak_over) {
+        if (task_header* const task = fresh_.pop_oldest()) {
+            return task;
+        }
+    }
+    if (task_header* const task = take_private()) {
         return task;
     }
-    // Nothing in the ring: its turn goes to the spawn that has waited longest.
-    if (task_header* const task = fresh_.pop_oldest()) {
-        return task;
-    }
-    return take_private();
+    return queue.pop();
 }
 
 task_header* worker::next() noexcept {
@@ -320,7 +334,15 @@ void worker::share() noexcept {
     }
 }
 
-void worker::schedule_last(task_header* task) noexcept {
+// Inside a tree of tasks the parent goes on at once: what it spawns or ends next is warm, and the
+// tree stays depth-first. A parent of many, whose children have gone to the ring, goes behind them:
+// it will join the siblings next, and by then they have ended and it does not suspend once for
+// each.
+void worker::schedule_joiner(task_header* task) noexcept {
+    if (fresh_.size() != 0 || queue.is_empty()) {
+        schedule_local(task);
+        return;
+    }
     const queue_use use(*this);
     counters.local_schedules.bump_relaxed(1);
     push(task);
@@ -476,7 +498,10 @@ void worker::wait_until(std::int64_t deadline_ns) noexcept {
 }
 
 void worker::take_over(worker& other) noexcept {
-    while (task_header* const task = other.take_private()) {
+    if (task_header* const task = std::exchange(other.lifo_, nullptr)) {
+        push(task);
+    }
+    while (task_header* const task = other.fresh_.pop_oldest()) {
         push(task);
     }
     other.has_private_.store_relaxed(false);

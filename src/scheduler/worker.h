@@ -15,6 +15,7 @@
 #include "scheduler/fresh_stack.h"
 #include "scheduler/local_queue.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/tuning.h"
 
 #include <rt/detail/atomic.h>
 #include <rt/detail/context.h>
@@ -52,8 +53,8 @@ public:
 
     // Queues a task that became ready on this worker's own thread.
     void schedule_local(task_header* task) noexcept;
-    // The same, behind everything that is queued.
-    void schedule_last(task_header* task) noexcept;
+    // The same for a task whose child has ended on this worker.
+    void schedule_joiner(task_header* task) noexcept;
     // The same for a task that this worker has spawned.
     void schedule_new(task_header* task) noexcept;
     // Puts a task that yielded behind the driver's next turn.
@@ -127,9 +128,11 @@ private:
     task_chain deferred_;             // owner only: tasks that have yielded
     atomic<bool> has_private_{false}; // owner writes at the end of each turn
     base::random_source random_;
-    std::uint32_t until_maintain_ = 1; // turns left before the driver is looked at
-    std::uint32_t until_inject_ = 1;   // turns left before the injection queue is
-    std::uint32_t private_streak_ = 0; // turns since the ring had one
+    std::uint32_t until_maintain_ = 1;                // turns left before the driver is looked at
+    std::uint32_t until_inject_ = 1;                  // turns left before the injection queue is
+    std::uint32_t private_left_ = private_streak_max; // turns until the ring has some
+    std::uint32_t lifo_left_ = lifo_streak_max;       // of these, from the LIFO slot in a row
+    std::uint32_t ring_left_ = ring_streak_max;       // turns that the ring has then
     bool is_searching_ = false;
     // Written by the owner, read by its own signal handler.
     volatile bool is_in_turn_ = false;

@@ -137,10 +137,8 @@ wait_node::cancel_result join_wait::on_cancel(wait_node* node) noexcept {
 
 void join_wait::on_ended(completion_listener* listener, task_header* /*task*/) noexcept {
     task_header* const waiter = static_cast<join_wait*>(listener)->task;
-    // Last, because a task that joins one child is likely to join its siblings next: by then they
-    // have ended too, and it does not suspend once per child.
     if (try_wake(waiter)) {
-        waiter->scheduler->schedule_last(waiter);
+        waiter->scheduler->schedule_joiner(waiter);
     }
 }
 

@@ -38,7 +38,7 @@ TestSuite(io_source, .timeout = 60);
 
 struct remembering_scheduler final : rt::detail::scheduler_base {
     void schedule(task_header* task) noexcept override { scheduled.push_back(task); }
-    void schedule_last(task_header* task) noexcept override { scheduled.push_back(task); }
+    void schedule_joiner(task_header* task) noexcept override { scheduled.push_back(task); }
     void schedule_new(task_header* task) noexcept override { scheduled.push_back(task); }
 
     std::vector<task_header*> scheduled;

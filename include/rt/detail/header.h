@@ -125,9 +125,8 @@ class scheduler_base {
 public:
     // Queues a task that the caller owns. Threads: any, with no lock held.
     virtual void schedule(task_header* task) noexcept = 0;
-    // The same, behind what the calling worker has queued: for a task that will probably find more
-    // to do the later it runs.
-    virtual void schedule_last(task_header* task) noexcept = 0;
+    // The same for a task that has waited for another one, which has just ended on this thread.
+    virtual void schedule_joiner(task_header* task) noexcept = 0;
     // The same for a task that runs for the first time.
     virtual void schedule_new(task_header* task) noexcept = 0;
 

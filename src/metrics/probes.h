@@ -10,9 +10,11 @@
 // compares the two lists.
 #pragma once
 
-#include <rt/detail/header.h>
-
 #include <cstdint>
+
+namespace rt::detail {
+struct task_header; // only its address is of interest
+}
 
 namespace rt::metrics {
 

@@ -57,11 +57,17 @@ bool idle::stop_searching() noexcept {
 bool idle::park(std::uint32_t index, bool was_searching) noexcept {
     base::guard guard(lock_);
     RT_DEBUG_ASSERT(std::find(sleepers_.begin(), sleepers_.end(), index) == sleepers_.end());
-    // seq_cst: rule D's decrement; the re-scan that follows comes after it in the single order.
+    // seq_cst: rule D's decrement; in one order with worker_to_wake's, and with notify's fence.
     const std::uint32_t before =
         word_.sub_seq_cst(one_unparked + (was_searching ? one_searching : 0U));
     sleepers_.push_back(index);
-    return (before & count_mask) == (was_searching ? one_searching : 0U);
+    const bool nobody_searches = (before & count_mask) == (was_searching ? one_searching : 0U);
+    if (nobody_searches) {
+        // Store-load: the decrement before the caller's look at the queues, whose loads are weaker
+        // than seq_cst and may be satisfied earlier without it. Pairs with notify's fence, pool.cc.
+        fence_seq_cst();
+    }
+    return nobody_searches;
 }
 
 bool idle::unpark(std::uint32_t index) noexcept {

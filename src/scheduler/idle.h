@@ -15,9 +15,9 @@
 //      does not matter.
 //
 // Why nothing is lost. A producer publishes its task, then a full fence, then reads the word. A
-// worker that parks decrements the word (seq_cst), then reads the queues. In the single order of
-// the fence and the decrement one of them is first: either the producer sees a sleeper and no
-// searcher, and wakes it, or the worker sees the task. If the producer saw a searcher, that one
+// worker that parks decrements the word, then a full fence, then reads the queues. In the single
+// order of the two fences one is first: either the producer sees a sleeper and no searcher, and
+// wakes it, or the worker sees the task. If the producer saw a searcher, that one
 // either finds the task or is subject to the same argument when it leaves.
 // Only the last searcher looked again once, as in Tokio, and workers that had not searched relied
 // on the others being awake. With one worker there are no others: a task from outside that arrived

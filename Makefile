@@ -177,11 +177,11 @@ asan tsan:
 	+$(Q)$(parallel) B=build/$@ SANITIZE='$(sanitizer)' tests
 	@tests/run --build build/$@
 
-#:   model       the interleavings of queue, idle, state and park (tests/model) alone
+#:   model       the interleavings of queue, idle, state and join alone, more of them (tests/model)
 #:   perf-smoke  every benchmark, as small as it goes; perf-http and perf-sched run theirs in full
 model perf-smoke:
 	+$(Q)$(parallel) tests perf
-	@tests/run --only $@
+	@RT_MODEL_DEPTH=$${RT_MODEL_DEPTH-1} tests/run --only $@
 
 perf-http perf-sched:
 	@.ci/install build check perf

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+//
+// How model tests say what they expect of a scenario: that it passes on a machine that works, and
+// that it fails on each machine that is broken in a way that matters to it.
+#pragma once
+
+#include "model/explore.h"
+#include "support/test.h"
+
+#include <cstdio>
+
+namespace rt::model {
+
+// Prints what was covered; `make model` and CI logs show it.
+inline void print(const char* name, const report& got) {
+    std::fprintf(
+        stderr,
+        "model: %-40s %9llu executions, %9llu states, %u decisions deep\n",
+        name,
+        static_cast<unsigned long long>(got.executions),
+        static_cast<unsigned long long>(got.states),
+        got.deepest
+    );
+}
+
+template<typename Scenario, typename... Args>
+void expect_good(const char* name, const options& wanted, const Args&... arguments) {
+    const report got = explore<Scenario>(wanted, arguments...);
+    print(name, got);
+    cr_assert(got.is_good(), "%s: %s\n%s", name, got.failure.c_str(), got.trace.c_str());
+}
+
+template<typename Scenario, typename... Args>
+void expect_broken(const char* name, const options& wanted, const Args&... arguments) {
+    const report got = explore<Scenario>(wanted, arguments...);
+    print(name, got);
+    cr_assert_not(got.is_good(), "%s passes on a broken machine: it proves nothing", name);
+}
+
+// The switches of fibers stacks that the explorer makes are beyond the sanitizers.
+inline void skip_with_sanitizers() {
+#if defined(RT_SANITIZED)
+    cr_skip_test("the explorer's fibers are beyond sanitizers");
+#endif
+}
+
+} // namespace rt::model

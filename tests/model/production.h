@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+//
+// Lets production code be compiled, unchanged, against the model's atomics.
+//
+// A model test includes this header, then says `#define rt rt_model`, includes the sources and
+// headers under test, and says `#undef rt`. In between the word rt means rt_model: the code lands
+// in a namespace of its own, where `atomic`, the fences and the locks are the model's, so that it
+// can be linked with the library. What production code includes has been included here already, for
+// the real thing, and #pragma once keeps it from coming in again; rt_model gets what it needs of
+// that, below. Counters and probes are left out: they would only be more operations to interleave.
+//
+// Frames and headers come from a heap that starts afresh with each execution, because addresses are
+// part of what the explorer calls a state. Freed frames are overwritten, so that their use shows.
+#pragma once
+
+#include "base/assert.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "metrics/probes.h"
+#include "metrics/worker_counters.h"
+#include "model/atomic.h"
+#include "model/explore.h"
+
+#include <rt/detail/atomic.h>
+#include <rt/detail/config.h>
+#include <rt/detail/frame.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <chrono>
+#include <compare>
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <expected>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <new>
+#include <optional>
+#include <source_location>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
+#include <version>
+
+namespace rt::detail {
+struct task_header;
+}
+
+namespace rt_model {
+
+// What the model compiles itself must not have been included yet, by whatever way.
+template<typename T>
+concept known = requires {
+    sizeof(T);
+};
+static_assert(!known<::rt::detail::task_header>, "one of the headers above includes header.h");
+
+namespace model = ::rt::model;
+namespace features = ::rt::features;
+
+template<class T>
+using atomic = ::rt::model::atomic<T>;
+using ::rt::model::fence_acquire;
+using ::rt::model::fence_release;
+using ::rt::model::fence_seq_cst;
+
+namespace base {
+
+inline constexpr bool expensive_checks = true;
+inline constexpr bool debug_checks = true;
+
+using ::rt::base::lock_rank;
+using ::rt::base::log;
+using ::rt::base::log_level;
+
+[[noreturn]] inline void
+assert_failed(const char* condition, const char*, unsigned, const char*) noexcept {
+    model::machine::instance().fail(condition);
+}
+
+template<typename... Args>
+[[noreturn]] void fatal(const char* format, Args...) noexcept {
+    model::machine::instance().fail(format);
+}
+
+class spin_lock {
+public:
+    constexpr explicit spin_lock(lock_rank) noexcept {}
+    void lock() noexcept { word_.acquire(); }
+    void unlock() noexcept { word_.release(); }
+
+private:
+    model::lock word_;
+};
+
+class guard {
+public:
+    explicit guard(spin_lock& held) noexcept
+        : lock_(held) {
+        lock_.lock();
+    }
+    guard(const guard&) = delete;
+    guard& operator=(const guard&) = delete;
+    ~guard() { lock_.unlock(); }
+
+private:
+    spin_lock& lock_;
+};
+
+} // namespace base
+
+namespace detail {
+
+struct task_header;
+
+// The heap of one execution.
+struct heap {
+    static constexpr std::size_t bytes_max = 32 * 1024;
+    alignas(128) std::byte memory[bytes_max];
+    std::size_t used;
+    unsigned frames_live;
+    unsigned headers_live;
+
+    void reset() {
+        used = 0;
+        frames_live = headers_live = 0;
+    }
+    void* take(std::size_t bytes) {
+        used = (used + 127) & ~std::size_t{127};
+        void* const block = memory + used;
+        used += bytes;
+        model::check(used <= bytes_max, "the heap of the model is too small");
+        return block;
+    }
+};
+inline heap model_heap;
+
+inline void* allocate_frame(std::size_t bytes) noexcept {
+    ++model_heap.frames_live;
+    return model_heap.take(bytes);
+}
+inline void deallocate_frame(void* memory, std::size_t bytes) noexcept {
+    model::check(model_heap.frames_live > 0, "a frame was freed twice");
+    --model_heap.frames_live;
+    std::memset(memory, 0xdd, bytes);
+}
+// Blocks that were headers stay as they are, as in production, and are not used again here.
+inline void* allocate_header() noexcept {
+    ++model_heap.headers_live;
+    void* const block = model_heap.take(128);
+    std::memset(block, 0, 128);
+    return block;
+}
+inline void deallocate_header(void*) noexcept {
+    model::check(model_heap.headers_live > 0, "a header was freed twice");
+    --model_heap.headers_live;
+}
+
+} // namespace detail
+
+namespace metrics {
+
+inline void count_spawn() noexcept {
+}
+inline void count_end(bool) noexcept {
+}
+inline void probe_poll_start(const detail::task_header*, std::uint64_t) noexcept {
+}
+inline void probe_poll_end(const detail::task_header*, std::uint64_t) noexcept {
+}
+
+} // namespace metrics
+} // namespace rt_model

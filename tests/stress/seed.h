@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+//
+// The seed and the duration of stress tests: RT_STRESS_SEED and RT_STRESS_SECONDS, or the clock and
+// what `make check` has time for.
+#pragma once
+
+#include <charconv>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include <unistd.h>
+
+namespace rt::test {
+
+inline std::uint64_t number_from_environment(const char* name, std::uint64_t otherwise) {
+    const char* const text = std::getenv(name);
+    std::uint64_t value = otherwise;
+    if (text != nullptr) {
+        std::from_chars(text, text + std::strlen(text), value);
+    }
+    return value;
+}
+
+// The seed of a test, printed so that a failure names the one to try again.
+inline std::uint64_t stress_seed(const char* test) {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+    const std::uint64_t seed = number_from_environment(
+        "RT_STRESS_SEED",
+        static_cast<std::uint64_t>(now) ^ static_cast<std::uint64_t>(::getpid()) << 40U
+    );
+    std::fprintf(stderr, "%s: RT_STRESS_SEED=%llu\n", test, static_cast<unsigned long long>(seed));
+    return seed;
+}
+
+// `otherwise`, or as many seconds as the environment says.
+inline std::chrono::nanoseconds stress_time(std::chrono::nanoseconds otherwise) {
+    const std::uint64_t seconds = number_from_environment("RT_STRESS_SECONDS", 0);
+    return seconds == 0 ? otherwise : std::chrono::seconds(seconds);
+}
+
+} // namespace rt::test

@@ -178,15 +178,15 @@ asan tsan:
 	@tests/run --build build/$@
 
 #:   model       the interleavings of queue, idle, state and join alone, more of them (tests/model)
-#:   perf-smoke  every benchmark, as small as it goes; perf-http and perf-sched run theirs in full
+#:   perf-smoke  every benchmark, tiny; perf-http, perf-sched: theirs in full (PERF_ARGS=--help)
 model perf-smoke:
 	+$(Q)$(parallel) tests perf
 	@RT_MODEL_DEPTH=$${RT_MODEL_DEPTH-1} tests/run --only $@
 
 perf-http perf-sched:
-	@.ci/install build check perf
+	@.ci/install build check && { .ci/install perf || echo '$@: a peer will be missing'; }
 	+$(Q)$(parallel) perf
-	@$(or $(wildcard $(@:perf-%=perf/%)/compare),$(@:perf-%=perf/%))
+	@$(or $(wildcard $(@:perf-%=perf/%)/compare),$(@:perf-%=perf/%)) $(PERF_ARGS)
 
 #:   tidy        style, layers, headers, manual pages
 tidy:

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MIT
+module sched
+
+go 1.19

@@ -137,7 +137,13 @@ start_fault pool::start(
     state.placement_reason = std::to_string(placed->worker_count()) +
         " workers: " + placed->count_reason() + "; " + placed->pin_reason();
     make_workers(state, *placed);
-    tasks::set_defer([](task_header* task) noexcept { detail::this_thread.worker->defer(task); });
+    tasks::set_defer([](task_header* task) noexcept {
+        if (task->scheduler == detail::this_thread.scheduler) [[likely]] {
+            detail::this_thread.worker->defer(task);
+        } else {
+            task->scheduler->schedule_joiner(task); // a branch: its group waits for the driver
+        }
+    });
     if (!is_current) {
         return start_threads();
     }

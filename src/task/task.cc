@@ -137,6 +137,11 @@ void* after_yield(task_header* task) noexcept {
     return nullptr;
 }
 
+void* put_back(task_header* task) noexcept {
+    defer(task);
+    return nullptr;
+}
+
 void cancel_unstarted(task_header* task) noexcept {
     task_header* const outer = std::exchange(this_thread.task, task);
     std::coroutine_handle<>::from_address(task->live.frame).destroy();

@@ -29,6 +29,10 @@ void* unwind(task_header* task) noexcept;
 // Puts a task that called yield behind the driver's next turn. Set as this_thread.after.
 void* after_yield(task_header* task) noexcept;
 
+// The same without looking for a cancellation, for a task that has something registered and must be
+// resumed to take it back. Set as this_thread.after.
+void* put_back(task_header* task) noexcept;
+
 // Ends a task that has never run or cannot run: frames destroyed, outcome cancelled.
 void cancel_unstarted(task_header* task) noexcept;
 

@@ -10,6 +10,9 @@
 #include <rt/net.h>
 #include <rt/result.h>
 #include <rt/runtime.h>
+#include <rt/scope.h>
+#include <rt/select.h>
+#include <rt/shield.h>
 #include <rt/signal.h>
 #include <rt/spawn.h>
 #include <rt/task.h>

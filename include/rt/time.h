@@ -78,7 +78,12 @@ public:
     }
     void await_resume() const noexcept {}
 
+    // The same as a part of rt::select or rt::join.
+    [[nodiscard]] rt::task<void> as_task() const { return run(deadline_ns_); }
+
 private:
+    static rt::task<void> run(std::uint64_t deadline_ns) { co_await sleep_awaiter(deadline_ns); }
+
     bool suspend(void* self) noexcept;
     static cancel_result on_cancel(wait_node* node) noexcept;
     static detail::task_header* on_fire(timer_node* node) noexcept;
@@ -159,7 +164,16 @@ public:
         }
     }
 
+    // The same as a part of rt::select or rt::join.
+    [[nodiscard]] task<timeout_result<T>> as_task() && {
+        return run(deadline_ns_, std::move(body_));
+    }
+
 private:
+    static task<timeout_result<T>> run(std::uint64_t deadline_ns, task<T> body) {
+        co_return co_await timeout_awaiter(deadline_ns, std::move(body));
+    }
+
     std::uint64_t deadline_ns_;
     task<T> body_;
 };

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+//
+// rt::scope: parallel children that cannot outlive the block that started them.
+//
+//     co_await rt::scope::run([&](rt::scope& children) -> rt::task<void> {
+//         for (const shard& each : shards) {
+//             children.spawn(scan, &each, &found);        // runs on any worker, may use `found`
+//         }
+//         co_return;                                      // run() ends when the last child has
+//     });
+//
+// run() calls its body with a scope and ends when the body and every child have ended. If one of
+// them throws, all others are cancelled and waited for, and the first exception is rethrown. If the
+// task that awaits run() is cancelled, so are body and children, and it unwinds when they are gone.
+//
+// A child's value is dropped: let children write to what the body owns, which outlives them.
+//
+// Threads: a scope belongs to its body; a child that has children opens a scope of its own.
+#pragma once
+
+#include <rt/detail/branches.h>
+#include <rt/detail/config.h>
+#include <rt/detail/suspend.h>
+#include <rt/join.h>
+#include <rt/spawn.h>
+#include <rt/task.h>
+
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace rt {
+
+class scope;
+
+namespace detail {
+
+// Waits, in the body, until the scope has no child. Cancel: safe.
+class scope_join : public wait_node {
+public:
+    explicit scope_join(branch_group& group) noexcept
+        : wait_node(&on_cancel)
+        , group_(group) {}
+
+    bool await_ready() const noexcept { return group_.child_count() == 0; }
+    template<typename Promise>
+    bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
+        task_header* const waiter = attach_to_current(*this, "rt::scope::join");
+        group_.joiner = this; // the group looks at it in the same thread's next turn
+        return commit_suspend(waiter, self.address(), this, wait_kind::scope, &group_);
+    }
+    void await_resume() const noexcept {}
+
+private:
+    static cancel_result on_cancel(wait_node* node) noexcept {
+        auto* const self = static_cast<scope_join*>(node);
+        if (self->group_.joiner != self) {
+            return cancel_result::in_flight;
+        }
+        self->group_.joiner = nullptr;
+        return cancel_result::detached;
+    }
+
+    branch_group& group_;
+};
+
+template<typename F, typename... Args>
+using scope_value =
+    typename std::invoke_result_t<std::decay_t<F>&, scope&, std::decay_t<Args>...>::value_type;
+
+} // namespace detail
+
+class scope {
+public:
+    scope(const scope&) = delete;
+    scope& operator=(const scope&) = delete;
+
+    /// Calls body(scope, args...), which returns a task, and yields that task's value when it and
+    /// all children of the scope have ended. Body and arguments are moved into the frame.
+    /// Cancel: cancels body and children and waits for them.
+    /// Errors: rethrows the first exception of body and children.
+    template<typename F, typename... Args>
+    [[nodiscard]] static task<detail::scope_value<F, Args...>> run(F body, Args... args) {
+        using value_type = detail::scope_value<F, Args...>;
+        detail::task_header* slot = nullptr;
+        detail::branch_group group(detail::group_policy::first_failure, &slot);
+        scope self(group);
+        join_handle<value_type> handle = group.add(
+            start_body<value_type>(body, self, std::move(args)...), detail::site::current()
+        );
+        while (!group.is_done()) {
+            co_await group;
+        }
+        if (const std::exception_ptr thrown = group.take_child_exception()) {
+            std::rethrow_exception(thrown);
+        }
+        co_return handle.take();
+    }
+
+    /// Starts a child. False: no memory; nothing was started, and the arguments are gone.
+    template<typename T>
+    bool spawn(task<T> body, detail::site at = detail::site::current()) {
+        return group_.add_child(std::move(body), at, nullptr).id() != 0;
+    }
+    /// Starts f(args...) as a child; callable and arguments move into it. More than three: pass a
+    /// struct.
+    template<typename F>
+    requires detail::task_function<F>
+    bool spawn(F&& f, detail::site at = detail::site::current()) {
+        return spawn(detail::make_owned(std::forward<F>(f)), at);
+    }
+    template<typename F, typename A>
+    requires detail::task_function<F, A>
+    bool spawn(F&& f, A&& a, detail::site at = detail::site::current()) {
+        return spawn(detail::make_owned(std::forward<F>(f), std::forward<A>(a)), at);
+    }
+    template<typename F, typename A, typename B>
+    requires detail::task_function<F, A, B>
+    bool spawn(F&& f, A&& a, B&& b, detail::site at = detail::site::current()) {
+        return spawn(
+            detail::make_owned(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b)), at
+        );
+    }
+    template<typename F, typename A, typename B, typename C>
+    requires detail::task_function<F, A, B, C>
+    bool spawn(F&& f, A&& a, B&& b, C&& c, detail::site at = detail::site::current()) {
+        return spawn(
+            detail::make_owned(
+                std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c)
+            ),
+            at
+        );
+    }
+
+    /// Waits until the scope has no children; more may be started afterwards.
+    /// Threads: the body; one at a time. Cancel: safe; the children go on.
+    [[nodiscard]] detail::scope_join join() noexcept { return detail::scope_join(group_); }
+
+    /// Asks body and children, now and later, to unwind.
+    void cancel() noexcept { group_.cancel_members(); }
+
+    /// Number of children whose end has not been seen yet.
+    [[nodiscard]] std::size_t size() const noexcept { return group_.child_count(); }
+
+private:
+    explicit scope(detail::branch_group& group) noexcept
+        : group_(group) {}
+
+    // Not a coroutine: the body's frame takes what it needs from references that outlive it.
+    template<typename T, typename F, typename... Args>
+    static task<T> start_body(F& body, scope& self, Args&&... args) {
+        return std::invoke(body, self, std::move(args)...);
+    }
+
+    detail::branch_group& group_;
+};
+
+} // namespace rt

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: MIT
+//
+// Invariants of a group: live_ is the number of members that have not ended; a branch that is not
+// suspended, running or ended is in the ready list or in the inbox, and nowhere else; the inbox has
+// the mark exactly while the task is suspended here (or about to be) and nothing has been pushed.
+//
+// The task pays one unit of its budget for each turn of the group, so that branches that wake one
+// another cannot keep the worker.
+#include "base/assert.h"
+#include "base/random.h"
+#include "task/task.h"
+
+#include <rt/detail/branches.h>
+#include <rt/detail/context.h>
+#include <rt/detail/frame.h>
+#include <rt/detail/suspend.h>
+#include <rt/spawn.h>
+
+#include <new>
+
+namespace rt::detail {
+namespace {
+
+constexpr std::uint64_t cancel_bits = state_aborted | state_scoped;
+
+// Which branch select begins with. Seeded alike on every thread: spread out is all it has to be.
+constinit thread_local base::random_source order_source{1};
+
+} // namespace
+
+branch_group::branch_group(group_policy policy, task_header** slots) noexcept
+    : completion_listener(&on_branch_ended)
+    , wait_node(&on_cancel)
+    , slots_(slots)
+    , policy_(policy) {
+}
+
+branch_group::~branch_group() {
+    RT_ASSERT(live_ == 0);
+}
+
+// ---- members ------------------------------------------------------------------------------------
+
+task_header* branch_group::add_frame(void* frame, site at) noexcept {
+    task_header* const branch = frame == nullptr ? nullptr : create_task(frame, this, at, nullptr);
+    if (branch == nullptr) {
+        has_failed_ = true;
+        cancel_members();
+        return nullptr;
+    }
+    slots_[branch_count_++] = branch;
+    ++live_;
+    if (is_cancelling_) {
+        branch->state.or_relaxed(state_aborted); // relaxed: nobody else knows it yet
+    }
+    put_last(branch);
+    return branch;
+}
+
+rt::abort_handle
+branch_group::add_child_frame(void* frame, site at, const char* name, drop_function drop) noexcept {
+    scheduler_base* const scheduler = current_scheduler_or_fatal("rt::scope::spawn");
+    void* const block = frame == nullptr ? nullptr : allocate_frame(sizeof(group_child));
+    if (block == nullptr) {
+        return {};
+    }
+    task_header* const child = create_task(frame, scheduler, at, name);
+    if (child == nullptr) {
+        deallocate_frame(block, sizeof(group_child));
+        return {};
+    }
+    auto* const node = ::new (block) group_child(&on_child_ended);
+    node->group = this;
+    node->task = child;
+    node->drop = drop;
+    node->next = children_;
+    if (children_ != nullptr) {
+        children_->previous = node;
+    }
+    children_ = node;
+    ++child_count_;
+    ++live_;
+    child->listener = node;
+    // relaxed: nobody else knows it yet.
+    child->state.or_relaxed(state_listener | (is_cancelling_ ? state_aborted : 0U));
+    rt::abort_handle handle(child);
+    scheduler->schedule_new(child);
+    return handle;
+}
+
+void branch_group::shuffle() noexcept {
+    if (branch_count_ < 2) {
+        return;
+    }
+    auto turns = order_source.below(static_cast<std::uint32_t>(branch_count_));
+    for (; turns != 0; --turns) {
+        task_header* const first = ready_first_;
+        ready_first_ = first->queue_next;
+        put_last(first);
+    }
+}
+
+void branch_group::cancel_members() noexcept {
+    if (is_cancelling_) {
+        return;
+    }
+    is_cancelling_ = true;
+    for (std::size_t i = 0; i < branch_count_; ++i) {
+        if (request_cancel(slots_[i], state_aborted)) {
+            inbox_.push(slots_[i], inbox::wake_order::first);
+        }
+    }
+    // A child that ends meanwhile stays in the list until its end has been taken from the inbox.
+    for (group_child* child = children_; child != nullptr; child = child->next) {
+        if (request_cancel(child->task, state_aborted)) {
+            child->task->scheduler->schedule(child->task);
+        }
+    }
+}
+
+bool branch_group::is_lost() const noexcept {
+    return is_task_cancelled_ &&
+        (policy_ == group_policy::first_end ? decisive_ == nullptr : has_loss_);
+}
+
+// ---- endings ------------------------------------------------------------------------------------
+
+// Called inside turn(), by the branch's last act.
+void branch_group::on_branch_ended(completion_listener* listener, task_header* branch) noexcept {
+    static_cast<branch_group*>(listener)->end_branch(branch);
+}
+
+void branch_group::end_branch(task_header* branch) noexcept {
+    RT_ASSERT(live_ != 0);
+    --live_;
+    if (branch->ended == outcome::cancelled) {
+        has_loss_ = true;
+        return;
+    }
+    const bool decides = policy_ == group_policy::first_end || branch->ended == outcome::exception;
+    if (!decides) {
+        return;
+    }
+    if (decisive_ == nullptr && !child_exception_) {
+        decisive_ = branch;
+    }
+    cancel_members();
+}
+
+// Called by the child's worker.
+void branch_group::on_child_ended(completion_listener* listener, task_header* child) noexcept {
+    static_cast<group_child*>(listener)->group->inbox_.push(child, inbox::wake_order::last);
+}
+
+void branch_group::end_child(task_header* child) noexcept {
+    auto* const node = static_cast<group_child*>(child->listener);
+    RT_ASSERT(node->task == child && live_ != 0);
+    (node->previous == nullptr ? children_ : node->previous->next) = node->next;
+    if (node->next != nullptr) {
+        node->next->previous = node->previous;
+    }
+    --live_;
+    --child_count_;
+    if (child->ended == outcome::cancelled) {
+        has_loss_ = true;
+    } else if (child->ended == outcome::exception) {
+        if (decisive_ == nullptr && !child_exception_) {
+            child_exception_ = *stored_exception(child);
+            child->state.or_relaxed(state_aborted); // so that drop does not report it as lost
+        }
+        cancel_members();
+    }
+    node->drop(child);
+    release(child);
+    deallocate_frame(node, sizeof(group_child));
+    if (child_count_ == 0 && joiner != nullptr) {
+        wake(std::exchange(joiner, nullptr)->task);
+    }
+}
+
+// ---- turns --------------------------------------------------------------------------------------
+
+void branch_group::put_last(task_header* task) noexcept {
+    task->queue_next = nullptr;
+    (ready_last_ == nullptr ? ready_first_ : ready_last_->queue_next) = task;
+    ready_last_ = task;
+}
+
+task_header* branch_group::take_ready() noexcept {
+    task_header* const pushed = inbox_.take();
+    if (ready_last_ == nullptr) {
+        return pushed;
+    }
+    ready_last_->queue_next = pushed;
+    ready_last_ = nullptr;
+    return std::exchange(ready_first_, nullptr);
+}
+
+// Takes the next one to run from a list that is not empty.
+task_header* branch_group::choose(task_header*& list) const noexcept {
+    if (is_biased_) {
+        for (std::size_t i = 0; i < branch_count_; ++i) {
+            for (task_header** link = &list; *link != nullptr; link = &(*link)->queue_next) {
+                if (*link == slots_[i]) {
+                    *link = slots_[i]->queue_next;
+                    return slots_[i];
+                }
+            }
+        }
+    }
+    return std::exchange(list, list->queue_next);
+}
+
+// Runs each branch that is ready once, as a part of the turn of the task that owns the group.
+void branch_group::turn() noexcept {
+    context& self = this_thread;
+    task_header* const owner = self.task;
+    const std::uint32_t budget = self.budget;
+    do {
+        shall_rerun_ = false;
+        task_header* list = take_ready();
+        while (list != nullptr) {
+            task_header* const one = choose(list);
+            // acquire: pairs with complete(). An ended branch is in no list: this is a child.
+            if ((one->state.load_acquire() & state_complete) != 0) {
+                end_child(one);
+            } else {
+                rt::tasks::run(one);
+                self.task = owner;
+            }
+        }
+    } while (shall_rerun_);
+    self.after = nullptr; // what the branches left there is done
+    self.budget = budget;
+}
+
+bool branch_group::await_ready() noexcept {
+    turn();
+    return is_done();
+}
+
+bool branch_group::suspend(void* self) noexcept {
+    task_header* const owner = attach_to_current(*this, "a join, select or scope");
+    const bool is_shielded = policy_ == group_policy::shielded;
+    // acquire: pairs with request_cancel.
+    if (ready_first_ != nullptr && !is_shielded &&
+        (owner->state.load_acquire() & cancel_bits) != 0) {
+        is_task_cancelled_ = true;
+        cancel_members();
+        return false; // they unwind in the next turn
+    }
+    if (ready_first_ == nullptr) {
+        if (inbox_.expect(owner)) {
+            return commit_suspend(owner, self, this, wait_kind::scope, this);
+        }
+        if (consume_budget()) {
+            return false;
+        }
+    }
+    // Some branch has yielded, or all of them go on and on: give way, without being taken for a
+    // task that has nothing registered anywhere (wait_kind::yield).
+    owner->resume = self;
+    owner->waits_for = wait_kind::scope;
+    this_thread.after = &rt::tasks::put_back;
+    return true;
+}
+
+// ---- cancellation -------------------------------------------------------------------------------
+
+wait_node::cancel_result branch_group::on_cancel(wait_node* node) noexcept {
+    auto* const self = static_cast<branch_group*>(node);
+    // A member's end wakes the task, and the cancellation waits until then.
+    return self->policy_ == group_policy::shielded ? cancel_result::in_flight : self->let_go();
+}
+
+wait_node::cancel_result branch_group::let_go() noexcept {
+    is_task_cancelled_ = true;
+    const bool is_ours = inbox_.retract();
+    cancel_members();
+    if (!is_ours) {
+        return cancel_result::in_flight;
+    }
+    for (;;) {
+        turn();
+        if (live_ == 0) {
+            if (is_lost()) {
+                return cancel_result::detached;
+            }
+            // All of it was delivered. Nobody else will say so: the mark is ours.
+            static_cast<void>(try_wake(task));
+            return cancel_result::in_flight;
+        }
+        if (ready_first_ == nullptr && inbox_.expect(task)) {
+            return cancel_result::in_flight;
+        }
+    }
+}
+
+// ---- the scheduler of the branches --------------------------------------------------------------
+
+void branch_group::schedule(task_header* task) noexcept {
+    inbox_.push(task, inbox::wake_order::first);
+}
+
+void branch_group::schedule_joiner(task_header* task) noexcept {
+    if (this_thread.task != task) {
+        inbox_.push(task, inbox::wake_order::last);
+        return;
+    }
+    // It has yielded, inside turn().
+    shall_rerun_ = shall_rerun_ || (is_unconstrained_ && this_thread.budget == 0);
+    put_last(task);
+}
+
+void branch_group::schedule_new(task_header* task) noexcept {
+    inbox_.push(task, inbox::wake_order::first);
+}
+
+} // namespace rt::detail

@@ -8,6 +8,7 @@
 #include <rt/deadline.h>
 #include <rt/join.h>
 #include <rt/net.h>
+#include <rt/join_set.h>
 #include <rt/result.h>
 #include <rt/runtime.h>
 #include <rt/scope.h>
@@ -18,5 +19,6 @@
 #include <rt/task.h>
 #include <rt/time.h>
 #include <rt/topology.h>
+#include <rt/task_name.h>
 #include <rt/version.h>
 #include <rt/yield.h>

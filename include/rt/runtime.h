@@ -119,6 +119,10 @@ private:
     explicit handle(std::shared_ptr<engine::core> core) noexcept;
     [[nodiscard]] detail::scheduler_base* scheduler() const noexcept;
 
+    template<typename T>
+    join_handle<T> spawn(spawn_options options, task<T> body) const {
+        return detail::launch(scheduler(), std::move(body), options.at, options.name.text());
+    }
     std::shared_ptr<engine::core> core_;
 };
 

@@ -13,13 +13,16 @@
 // them throws, all others are cancelled and waited for, and the first exception is rethrown. If the
 // task that awaits run() is cancelled, so are body and children, and it unwinds when they are gone.
 //
-// A child's value is dropped: let children write to what the body owns, which outlives them.
+// spawn(task), spawn(f, args...) and spawn({.name = "scanner"}, f, args...) start a child; false
+// says that there was no memory. A child's value is dropped: let children write to what the body
+// owns, which outlives them.
 //
 // Threads: a scope belongs to its body; a child that has children opens a scope of its own.
 #pragma once
 
 #include <rt/detail/branches.h>
 #include <rt/detail/config.h>
+#include <rt/detail/spawner.h>
 #include <rt/detail/suspend.h>
 #include <rt/join.h>
 #include <rt/spawn.h>
@@ -74,7 +77,7 @@ using scope_value =
 
 } // namespace detail
 
-class scope {
+class scope : public detail::spawner<scope> {
 public:
     scope(const scope&) = delete;
     scope& operator=(const scope&) = delete;
@@ -101,41 +104,6 @@ public:
         co_return handle.take();
     }
 
-    /// Starts a child. False: no memory; nothing was started, and the arguments are gone.
-    template<typename T>
-    bool spawn(task<T> body, detail::site at = detail::site::current()) {
-        return group_.add_child(std::move(body), at, nullptr).id() != 0;
-    }
-    /// Starts f(args...) as a child; callable and arguments move into it. More than three: pass a
-    /// struct.
-    template<typename F>
-    requires detail::task_function<F>
-    bool spawn(F&& f, detail::site at = detail::site::current()) {
-        return spawn(detail::make_owned(std::forward<F>(f)), at);
-    }
-    template<typename F, typename A>
-    requires detail::task_function<F, A>
-    bool spawn(F&& f, A&& a, detail::site at = detail::site::current()) {
-        return spawn(detail::make_owned(std::forward<F>(f), std::forward<A>(a)), at);
-    }
-    template<typename F, typename A, typename B>
-    requires detail::task_function<F, A, B>
-    bool spawn(F&& f, A&& a, B&& b, detail::site at = detail::site::current()) {
-        return spawn(
-            detail::make_owned(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b)), at
-        );
-    }
-    template<typename F, typename A, typename B, typename C>
-    requires detail::task_function<F, A, B, C>
-    bool spawn(F&& f, A&& a, B&& b, C&& c, detail::site at = detail::site::current()) {
-        return spawn(
-            detail::make_owned(
-                std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c)
-            ),
-            at
-        );
-    }
-
     /// Waits until the scope has no children; more may be started afterwards.
     /// Threads: the body; one at a time. Cancel: safe; the children go on.
     [[nodiscard]] detail::scope_join join() noexcept { return detail::scope_join(group_); }
@@ -147,6 +115,8 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return group_.child_count(); }
 
 private:
+    friend class detail::spawner<scope>;
+
     explicit scope(detail::branch_group& group) noexcept
         : group_(group) {}
 
@@ -154,6 +124,12 @@ private:
     template<typename T, typename F, typename... Args>
     static task<T> start_body(F& body, scope& self, Args&&... args) {
         return std::invoke(body, self, std::move(args)...);
+    }
+
+    // False: no memory; nothing was started, and the arguments are gone.
+    template<typename T>
+    bool start(task<T> body, detail::site at, const char* name) noexcept {
+        return group_.add_child(std::move(body), at, name).id() != 0;
     }
 
     detail::branch_group& group_;

@@ -20,6 +20,7 @@
 #include <rt/detail/header.h>
 #include <rt/join.h>
 #include <rt/task.h>
+#include <rt/task_name.h>
 
 #include <concepts>
 #include <functional>
@@ -166,6 +167,22 @@ auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, detail::site at = detail::s
         std::forward<D>(d),
         std::forward<E>(e)
     );
+}
+
+// The same with options: rt::spawn({.name = "reader"}, f, args...).
+template<typename T>
+join_handle<T> spawn(spawn_options options, task<T> body) {
+    return detail::launch(
+        detail::current_scheduler_or_fatal("rt::spawn"),
+        std::move(body),
+        options.at,
+        options.name.text()
+    );
+}
+template<typename F, typename... Args>
+requires detail::task_function<F, Args...>
+auto spawn(spawn_options options, F&& f, Args&&... args) {
+    return spawn(options, detail::make_owned(std::forward<F>(f), std::forward<Args>(args)...));
 }
 
 } // namespace rt

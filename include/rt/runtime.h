@@ -47,6 +47,13 @@ enum class pin_mode : std::uint8_t {
     node,  // the CPUs of its NUMA node
 };
 
+// What becomes of an exception that no join handle will see.
+enum class unhandled_exception : std::uint8_t {
+    ignore,
+    report,    // a line on standard error
+    shut_down, // the same, then every task is cancelled, and block_on throws the exception
+};
+
 enum class driver_kind : std::uint8_t { automatic, uring, epoll };
 
 struct config {
@@ -74,6 +81,8 @@ struct config {
     bool introspect = true;
     // Path of that socket; empty: see man librt-introspect(7).
     std::string socket_path;
+    // What an exception does that leaves a task whose join handle is gone.
+    unhandled_exception unhandled = unhandled_exception::report;
 };
 
 namespace detail {
@@ -84,6 +93,8 @@ struct started {
     std::string fault; // every reason, a line each
 };
 RT_API started start(const config& wanted);
+// The exception that has shut the runtime down, if `root` was cancelled by that; else null.
+RT_API std::exception_ptr unhandled_of(engine::core& core, const join_handle_base& root) noexcept;
 // Parks the calling thread, or runs the scheduler on it, until the task has ended.
 RT_API void wait_for(engine::core& core, const join_handle_base& handle) noexcept;
 RT_API scheduler_base* scheduler_of(engine::core& core) noexcept;
@@ -106,6 +117,10 @@ public:
     join_handle<T> spawn(task<T> body, detail::site at = detail::site::current()) const {
         return detail::launch(scheduler(), std::move(body), at);
     }
+    template<typename T>
+    join_handle<T> spawn(spawn_options options, task<T> body) const {
+        return detail::launch(scheduler(), std::move(body), options.at, options.name.text());
+    }
     template<typename F, typename... Args>
     requires detail::task_function<F, Args...>
     auto spawn_at(detail::site at, F&& f, Args&&... args) const {
@@ -119,10 +134,6 @@ private:
     explicit handle(std::shared_ptr<engine::core> core) noexcept;
     [[nodiscard]] detail::scheduler_base* scheduler() const noexcept;
 
-    template<typename T>
-    join_handle<T> spawn(spawn_options options, task<T> body) const {
-        return detail::launch(scheduler(), std::move(body), options.at, options.name.text());
-    }
     std::shared_ptr<engine::core> core_;
 };
 
@@ -150,6 +161,9 @@ public:
             detail::launch(detail::scheduler_of(*core_), std::move(body), at, "block_on");
         if (root) {
             detail::wait_for(*core_, root);
+            if (const std::exception_ptr thrown = detail::unhandled_of(*core_, root)) [[unlikely]] {
+                std::rethrow_exception(thrown);
+            }
         }
         return root.take();
     }

@@ -32,11 +32,13 @@ constexpr std::array known{
     "LIBRT_BLOCKING_KEEP"sv,
     "LIBRT_INTROSPECT"sv,
     "LIBRT_SOCKET"sv,
+    "LIBRT_UNHANDLED"sv,
     "LIBRT_CHAOS_SEED"sv,
 };
 
 constexpr std::array pin_words{"auto"sv, "none"sv, "cpu"sv, "cache"sv, "node"sv};
 constexpr std::array driver_words{"auto"sv, "uring"sv, "epoll"sv};
+constexpr std::array unhandled_words{"ignore"sv, "report"sv, "shutdown"sv};
 
 constexpr std::uint32_t workers_max = 1024;
 constexpr std::uint32_t interval_max = 65536;
@@ -74,6 +76,9 @@ void apply_environment(base::environment& env, config& settings) {
     }
     if (const auto word = env.one_of("LIBRT_DRIVER", driver_words)) {
         settings.driver = static_cast<driver_kind>(*word);
+    }
+    if (const auto word = env.one_of("LIBRT_UNHANDLED", unhandled_words)) {
+        settings.unhandled = static_cast<unhandled_exception>(*word);
     }
     if (const auto on = env.boolean("LIBRT_INTROSPECT")) {
         settings.introspect = *on;

@@ -110,6 +110,11 @@ void wait_for(engine::core& core, const join_handle_base& handle) noexcept {
     core.workers().wait_for(handle);
 }
 
+std::exception_ptr unhandled_of(engine::core& core, const join_handle_base& root) noexcept {
+    // Ended, and so the outcome is ours to read.
+    return root.header()->ended == outcome::cancelled ? core.workers().unhandled() : nullptr;
+}
+
 scheduler_base* scheduler_of(engine::core& core) noexcept {
     return &core.workers();
 }

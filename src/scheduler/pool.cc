@@ -130,7 +130,9 @@ void pool::shut_down() noexcept {
     pool_state& state = *state_;
     state.is_down = true;
     state.dog.stop();
-    state.phase.store_release(phase_draining); // release: pairs with worker::run's acquire
+    // release: pairs with worker::run's acquire. Unless an unhandled exception was faster.
+    std::uint32_t expected = phase_running;
+    static_cast<void>(state.phase.cas_strong_acq_rel(expected, phase_draining));
     for (const std::unique_ptr<worker>& each : state.workers) {
         each->unpark();
     }
@@ -150,6 +152,10 @@ void pool::shut_down() noexcept {
     for (const std::unique_ptr<worker>& each : state.workers) {
         each->detach();
     }
+}
+
+std::exception_ptr pool::unhandled() const noexcept {
+    return state_->unhandled;
 }
 
 std::uint32_t pool::worker_count() const noexcept {

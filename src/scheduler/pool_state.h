@@ -20,6 +20,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <exception>
 #include <string>
 #include <thread>
 #include <vector>
@@ -59,6 +60,10 @@ public:
     void see_guests_off() noexcept;
 
     // Start-up failed: makes the `started` workers whose threads exist leave.
+    // An exception that nobody will see, on a worker. Returns whether to report it. With the policy
+    // shut_down the pool ends: all tasks are cancelled, block_on's among them.
+    [[nodiscard]] bool on_unhandled(const std::exception_ptr& exception) noexcept;
+
     void abandon_start(std::uint32_t started) noexcept;
 
     const config settings;
@@ -79,6 +84,8 @@ public:
     bool is_down = false;                         // owner of the pool
 
 private:
+    atomic<bool> has_unhandled{false};
+    std::exception_ptr unhandled; // written by who set has_unhandled, before it cancels any task
     void cancel_all(worker& self) noexcept;
 
     atomic<std::uint32_t> arrived_{0}; // workers in drain()

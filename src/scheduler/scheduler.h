@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
@@ -79,6 +80,9 @@ public:
 
     // Cancels every task, waits until all are gone, joins the threads. Idempotent.
     void shut_down() noexcept;
+
+    // The exception that made the pool end by itself (config::unhandled); null if none has.
+    [[nodiscard]] std::exception_ptr unhandled() const noexcept;
 
     [[nodiscard]] std::uint32_t worker_count() const noexcept;
     [[nodiscard]] worker_view view(std::uint32_t index) const;

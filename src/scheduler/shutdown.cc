@@ -136,6 +136,30 @@ void pool_state::cancel_all(worker& self) noexcept {
     }
 }
 
+bool pool_state::on_unhandled(const std::exception_ptr& exception) noexcept {
+    if (settings.unhandled == unhandled_exception::ignore) {
+        return false;
+    }
+    // acq_rel: one exception is the reason, whoever else fails at the same time.
+    if (settings.unhandled == unhandled_exception::shut_down &&
+        !has_unhandled.exchange_acq_rel(true)) {
+        unhandled = exception;
+        std::uint32_t expected = phase_running;
+        // release: pairs with worker::run's acquire.
+        static_cast<void>(phase.cas_strong_acq_rel(expected, phase_draining));
+        if (settings.flavor == flavor::current_thread) {
+            // The loop goes on until block_on's own task has ended.
+            abort_walk walk{facade};
+            memory::for_each_header(&abort_one, &walk);
+        } else {
+            for (const std::unique_ptr<worker>& each : workers) {
+                each->unpark();
+            }
+        }
+    }
+    return true;
+}
+
 void pool_state::inject(std::uint32_t node, task_chain chain) noexcept {
     metrics::add(&metrics::worker_counters::remote_schedules, chain.count);
     if (!inject_of(node).push_chain(chain)) {

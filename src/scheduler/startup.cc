@@ -144,6 +144,10 @@ start_fault pool::start(
             task->scheduler->schedule_joiner(task); // a branch: its group waits for the driver
         }
     });
+    tasks::set_unhandled([](const std::exception_ptr& exception) noexcept {
+        worker* const self = detail::this_thread.worker;
+        return self == nullptr || self->pool().on_unhandled(exception);
+    });
     if (!is_current) {
         return start_threads();
     }

@@ -94,6 +94,7 @@ public:
     // Whether tasks wait in places that only this worker can reach. A moment old.
     [[nodiscard]] bool has_private() const noexcept { return has_private_.load_relaxed(); }
     [[nodiscard]] driver::driver* driver() const noexcept { return driver_.get(); }
+    [[nodiscard]] pool_state& pool() const noexcept { return pool_; }
 
 private:
     enum class park_state : std::uint32_t { running, parked, notified };

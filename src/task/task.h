@@ -14,6 +14,7 @@
 #include <rt/detail/header.h>
 
 #include <cstdint>
+#include <exception>
 
 namespace rt::tasks {
 
@@ -43,5 +44,10 @@ void free_header(task_header* task) noexcept;
 // belongs to the worker, which is above this layer.
 using defer_function = void (*)(task_header*) noexcept;
 void set_defer(defer_function function) noexcept;
+
+// Asked about an exception that no join handle will see, on the thread that drops it: whether it
+// shall be reported. Set once at start-up, for the same reason.
+using unhandled_function = bool (*)(const std::exception_ptr&) noexcept;
+void set_unhandled(unhandled_function function) noexcept;
 
 } // namespace rt::tasks

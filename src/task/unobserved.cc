@@ -1,13 +1,27 @@
 // SPDX-License-Identifier: MIT
 //
 // An exception that leaves a task whose join handle is gone has no one to be rethrown to. It is
-// reported on standard error with the task and its spawn site; the runtime goes on.
+// reported on standard error with the task and its spawn site, unless the runtime of the thread
+// that drops it has another policy (config::unhandled). It is not the task's runtime that is asked:
+// that may be gone by the time a finished task's join handle is dropped.
 #include "base/log.h"
+#include "task/task.h"
 
 #include <rt/detail/promise.h>
 #include <rt/detail/result_slot.h>
 
 #include <exception>
+
+namespace rt::tasks {
+namespace {
+constinit unhandled_function on_unhandled = nullptr;
+} // namespace
+
+void set_unhandled(unhandled_function function) noexcept {
+    on_unhandled = function;
+}
+
+} // namespace rt::tasks
 
 namespace rt::detail {
 
@@ -15,6 +29,9 @@ void report_unobserved_exception(task_header* task, std::exception_ptr exception
     if ((task->state.load_relaxed() & state_aborted) != 0) {
         return; // it was told to stop; what it stumbled over on the way, such as a join_error, is
                 // no news
+    }
+    if (rt::tasks::on_unhandled != nullptr && !rt::tasks::on_unhandled(exception)) {
+        return;
     }
     const char* text = "an object that is not a std::exception";
     const auto at = std::bit_cast<site>(task->spawn_site);

@@ -83,6 +83,8 @@ struct config {
     std::string socket_path;
     // What an exception does that leaves a task whose join handle is gone.
     unhandled_exception unhandled = unhandled_exception::report;
+    // For tests: rt::clock begins paused (rt/paused_clock.h). Only with flavor::current_thread.
+    bool start_paused = false;
 };
 
 namespace detail {

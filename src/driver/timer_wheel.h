@@ -54,6 +54,12 @@ public:
     // early by a slot of a coarse level, never late.
     [[nodiscard]] std::int64_t next_deadline_ns() noexcept;
 
+    // `now_ns`, or the first moment after it at which a timer may be due.
+    [[nodiscard]] std::uint64_t next_tick_ns(std::uint64_t now_ns) const noexcept {
+        const std::uint64_t since = now_ns > start_ns_ ? now_ns - start_ns_ : 0;
+        return start_ns_ + (since + tick_ns - 1) / tick_ns * tick_ns;
+    }
+
     // Armed timers. May be stale.
     [[nodiscard]] std::uint64_t size() const noexcept { return size_.load_relaxed(); }
 

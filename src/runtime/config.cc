@@ -130,6 +130,9 @@ void check(const config& settings, std::vector<std::string>& faults) {
             std::to_string(name_length_max) + " characters"
         );
     }
+    if (settings.start_paused && settings.flavor != flavor::current_thread) {
+        faults.emplace_back("config.start_paused: only the clock of flavor::current_thread pauses");
+    }
     if (settings.flavor == flavor::current_thread && settings.workers > 1) {
         faults.push_back(
             "config.workers = " + std::to_string(settings.workers) +

@@ -11,6 +11,7 @@
 #include "scheduler/idle.h"
 #include "scheduler/inject_queue.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/virtual_clock.h"
 #include "scheduler/watchdog.h"
 #include "scheduler/worker.h"
 #include "topology/cpu_set.h"
@@ -19,8 +20,8 @@
 #include <rt/runtime.h>
 
 #include <cstdint>
-#include <memory>
 #include <exception>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -59,15 +60,16 @@ public:
     // that such a thread holds keeps the pool alive until it is queued, and the count from then on.
     void see_guests_off() noexcept;
 
-    // Start-up failed: makes the `started` workers whose threads exist leave.
     // An exception that nobody will see, on a worker. Returns whether to report it. With the policy
     // shut_down the pool ends: all tasks are cancelled, block_on's among them.
     [[nodiscard]] bool on_unhandled(const std::exception_ptr& exception) noexcept;
 
+    // Start-up failed: makes the `started` workers whose threads exist leave.
     void abandon_start(std::uint32_t started) noexcept;
 
     const config settings;
     const driver::kind driver_kind;
+    virtual_clock clock; // see there who may touch it
     detail::scheduler_base* facade = nullptr;
     engine::core* owner = nullptr;
     offload::pool* blocking = nullptr;
@@ -82,10 +84,10 @@ public:
     atomic<std::uint32_t> phase{phase_running};
     alignas(128) atomic<std::uint32_t> guests{0}; // threads from outside that are in schedule()
     bool is_down = false;                         // owner of the pool
-
-private:
     atomic<bool> has_unhandled{false};
     std::exception_ptr unhandled; // written by who set has_unhandled, before it cancels any task
+
+private:
     void cancel_all(worker& self) noexcept;
 
     atomic<std::uint32_t> arrived_{0}; // workers in drain()

@@ -100,4 +100,14 @@ private:
 // The calling worker's wheel. Aborts with advice on other threads.
 driver::timer_wheel& current_wheel() noexcept;
 
+// The clock of the calling worker's timers; CLOCK_MONOTONIC on other threads.
+[[nodiscard]] std::uint64_t now_ns() noexcept;
+
+// The paused clock of tests. False: not the worker of a flavor::current_thread, or the clock is not
+// in the state that this asks for.
+[[nodiscard]] bool pause_clock() noexcept;
+[[nodiscard]] bool resume_clock() noexcept;
+[[nodiscard]] bool advance_clock(std::uint64_t by_ns) noexcept;
+[[nodiscard]] bool is_clock_paused() noexcept;
+
 } // namespace rt::scheduler

@@ -155,6 +155,9 @@ start_fault pool::start(
         state.is_down = true;
         return {attached.error().code(), describe_refusal(attached.error().code())};
     }
+    if (settings.start_paused) {
+        state.clock.pause(state.workers[0]->wheel.next_tick_ns(state.clock.now_ns()));
+    }
     return {};
 }
 

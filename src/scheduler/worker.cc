@@ -79,7 +79,7 @@ void worker::enter() noexcept {
     this_thread.driver = driver_.get();
     this_thread.scheduler = pool_.facade;
     this_thread.runtime = pool_.owner;
-    this_thread.coarse_ns = base::monotonic_ns();
+    this_thread.coarse_ns = pool_.clock.now_ns();
     metrics::this_worker = &counters;
     tid.store_relaxed(static_cast<int>(::syscall(SYS_gettid)));
     state.store_relaxed(worker_state::running);
@@ -397,7 +397,7 @@ void worker::maintain() noexcept {
 }
 
 void worker::after_driver() noexcept {
-    this_thread.coarse_ns = base::monotonic_ns();
+    this_thread.coarse_ns = pool_.clock.now_ns();
     is_delivering_ = true;
     wheel.advance(this_thread.coarse_ns);
     is_delivering_ = false;
@@ -417,7 +417,11 @@ void worker::park() noexcept {
     }
     state.store_relaxed(worker_state::parked);
     metrics::count(&worker_counters::parks);
-    sleep(wheel.next_deadline_ns());
+    if (pool_.clock.is_paused()) [[unlikely]] {
+        sleep_paused(wheel.next_deadline_ns());
+    } else {
+        sleep(pool_.clock.to_monotonic(wheel.next_deadline_ns()));
+    }
     metrics::count(&worker_counters::unparks);
     state.store_relaxed(worker_state::running);
     is_searching_ = pool_.sleepers.unpark(index);

@@ -117,6 +117,7 @@ private:
     void take_deferred() noexcept;
     void park() noexcept;
     void sleep(std::int64_t deadline_ns) noexcept;
+    void sleep_paused(std::int64_t deadline_ns) noexcept;
     void after_driver() noexcept;
 
     pool_state& pool_;

@@ -7,7 +7,6 @@
 #include <rt/buffer.h>
 #include <rt/deadline.h>
 #include <rt/join.h>
-#include <rt/net.h>
 #include <rt/join_set.h>
 #include <rt/result.h>
 #include <rt/runtime.h>

@@ -28,8 +28,19 @@
 
 namespace rt {
 
-// The clock of all deadlines: CLOCK_MONOTONIC.
-using clock = std::chrono::steady_clock;
+// The clock of all deadlines: CLOCK_MONOTONIC, with the time points of std::chrono::steady_clock.
+// In tests it can be paused (rt/paused_clock.h).
+struct clock {
+    using duration = std::chrono::steady_clock::duration;
+    using rep = duration::rep;
+    using period = duration::period;
+    using time_point = std::chrono::steady_clock::time_point;
+    static constexpr bool is_steady = true;
+
+    [[nodiscard]] static time_point now() noexcept {
+        return time_point(std::chrono::nanoseconds(detail::now_ns()));
+    }
+};
 
 // The time when the running worker last looked at the clock: no call, and as old as the tasks that
 // it has run since (config::event_interval of them at most). For deadlines of seconds. On other

@@ -6,7 +6,6 @@
 // wheel's lock, so when it returns on_fire has either not run or has finished. on_fire marks the
 // boundary before it touches the task's state word, which is why the worker that finds state_scoped
 // also finds the mark.
-#include "base/clock.h"
 #include "driver/timer_wheel.h"
 #include "scheduler/scheduler.h"
 
@@ -35,7 +34,7 @@ detail::task_header* sleep_awaiter::on_fire(timer_node* node) noexcept {
 namespace detail {
 
 std::uint64_t now_ns() noexcept {
-    return base::monotonic_ns();
+    return scheduler::now_ns();
 }
 
 void arm_timer(timer_node& node, std::uint64_t deadline_ns) noexcept {

@@ -6,8 +6,11 @@
 #include <rt/blocking.h>
 #include <rt/buffer.h>
 #include <rt/deadline.h>
+#include <rt/interval.h>
 #include <rt/join.h>
 #include <rt/join_set.h>
+#include <rt/net.h>
+#include <rt/paused_clock.h>
 #include <rt/result.h>
 #include <rt/runtime.h>
 #include <rt/scope.h>
@@ -16,8 +19,8 @@
 #include <rt/signal.h>
 #include <rt/spawn.h>
 #include <rt/task.h>
+#include <rt/task_name.h>
 #include <rt/time.h>
 #include <rt/topology.h>
-#include <rt/task_name.h>
 #include <rt/version.h>
 #include <rt/yield.h>

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+//
+// When the next tick of an interval is due.
+//
+// A tick is at least a wheel's millisecond late, often more on a busy worker; what counts as missed
+// begins at 5 ms, Tokio's figure, so that an interval keeps its phase in ordinary operation
+// whatever its policy.
+#include "base/assert.h"
+
+#include <rt/detail/suspend.h>
+#include <rt/detail/timer.h>
+#include <rt/interval.h>
+
+namespace rt {
+namespace {
+
+constexpr clock::duration late_max = std::chrono::milliseconds(5);
+
+} // namespace
+
+interval::interval(clock::time_point first, clock::duration period) noexcept
+    : next_(first)
+    , period_(period) {
+    if (period <= clock::duration::zero()) {
+        base::fatal("rt::interval with a period that is not positive: give it at least 1 ns");
+    }
+}
+
+clock::time_point interval::advance(clock::time_point now) noexcept {
+    const clock::time_point due = next_;
+    if (now <= due + late_max) {
+        next_ = due + period_;
+        return due;
+    }
+    switch (on_missed_) {
+    case missed_ticks::burst:
+        next_ = due + period_;
+        break;
+    case missed_ticks::delay:
+        next_ = now + period_;
+        break;
+    case missed_ticks::skip:
+        next_ = now + period_ - (now - due) % period_;
+        break;
+    }
+    return due;
+}
+
+tick_awaiter::tick_awaiter(interval& owner) noexcept
+    : sleep_awaiter(detail::to_ns(owner.next_.time_since_epoch()))
+    , owner_(&owner) {
+}
+
+bool tick_awaiter::await_ready() noexcept {
+    is_due_ = clock::now() >= owner_->next_;
+    return is_due_ && detail::consume_budget();
+}
+
+clock::time_point tick_awaiter::await_resume() noexcept {
+    return owner_->advance(clock::now());
+}
+
+} // namespace rt

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+//
+// rt::interval, on a paused clock, so that every tick has an exact time.
+#include "support/runtimes.h"
+#include "support/test.h"
+
+#include <rt/interval.h>
+#include <rt/paused_clock.h>
+#include <rt/runtime.h>
+#include <rt/select.h>
+#include <rt/time.h>
+
+#include <chrono>
+#include <csignal>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+using rt::task;
+using times = std::vector<long>;
+
+TestSuite(interval, .timeout = 30);
+
+rt::config paused() {
+    rt::config made = rt::test::single();
+    made.start_paused = true;
+    return made;
+}
+
+long ms_since(rt::clock::time_point start) {
+    return static_cast<long>((rt::clock::now() - start) / 1ms);
+}
+
+// When four ticks happen, and a fifth after a stall of 650 ms, and three more.
+task<times> after_a_stall(rt::missed_ticks what) {
+    times seen;
+    const auto start = rt::clock::now();
+    rt::interval ticks(300ms);
+    ticks.set_on_missed(what);
+    for (int i = 0; i < 2; ++i) {
+        co_await ticks.tick();
+        seen.push_back(ms_since(start));
+    }
+    co_await rt::sleep(650ms);
+    for (int i = 0; i < 4; ++i) {
+        co_await ticks.tick();
+        seen.push_back(ms_since(start));
+    }
+    co_return seen;
+}
+
+task<times> yields_the_time_it_was_due() {
+    times seen;
+    const auto start = rt::clock::now();
+    rt::interval ticks(10ms);
+    co_await ticks.tick();
+    co_await rt::advance_clock(14ms);
+    for (int i = 0; i < 2; ++i) {
+        seen.push_back(static_cast<long>((co_await ticks.tick() - start) / 1ms));
+        seen.push_back(ms_since(start));
+    }
+    co_return seen;
+}
+
+task<times> resets() {
+    times seen;
+    const auto start = rt::clock::now();
+    rt::interval ticks(start + 50ms, 100ms);
+    co_await ticks.tick();
+    seen.push_back(ms_since(start)); // 50
+    co_await rt::advance_clock(30ms);
+    ticks.reset();
+    co_await ticks.tick();
+    seen.push_back(ms_since(start)); // 180
+    ticks.reset_immediately();
+    co_await ticks.tick();
+    seen.push_back(ms_since(start)); // 180
+    ticks.reset_after(20ms);
+    co_await ticks.tick();
+    seen.push_back(ms_since(start)); // 200
+    ticks.reset_at(start + 1000ms);
+    co_await ticks.tick();
+    seen.push_back(ms_since(start)); // 1000
+    co_await ticks.tick();
+    seen.push_back(ms_since(start)); // 1100
+    co_return seen;
+}
+
+// A tick that loses a select is not used up.
+task<times> in_a_select() {
+    times seen;
+    const auto start = rt::clock::now();
+    rt::interval ticks(start + 10ms, 10ms);
+    for (int i = 0; i < 3; ++i) {
+        static_cast<void>(co_await rt::select(ticks.tick(), rt::sleep(4ms)));
+        seen.push_back(ms_since(start));
+    }
+    co_return seen;
+}
+
+} // namespace
+
+Test(interval, b217_burst_catches_up) {
+    const times expected{0, 300, 950, 950, 1200, 1500};
+    cr_assert(rt::block_on(paused(), after_a_stall(rt::missed_ticks::burst)) == expected);
+}
+
+Test(interval, b217_delay_begins_again_with_the_late_tick) {
+    const times expected{0, 300, 950, 1250, 1550, 1850};
+    cr_assert(rt::block_on(paused(), after_a_stall(rt::missed_ticks::delay)) == expected);
+}
+
+Test(interval, b217_skip_keeps_to_multiples_of_the_period) {
+    const times expected{0, 300, 950, 1200, 1500, 1800};
+    cr_assert(rt::block_on(paused(), after_a_stall(rt::missed_ticks::skip)) == expected);
+}
+
+Test(interval, b217_a_tick_that_is_a_little_late_keeps_the_phase) {
+    const times expected{10, 14, 20, 20};
+    cr_assert(rt::block_on(paused(), yields_the_time_it_was_due()) == expected);
+}
+
+Test(interval, b217_a_period_of_zero_aborts, .signal = SIGABRT) {
+    rt::interval ticks(0ms);
+    static_cast<void>(ticks);
+}
+
+Test(interval, b218_resets_restart_the_phase_as_named) {
+    const times expected{50, 180, 180, 200, 1000, 1100};
+    cr_assert(rt::block_on(paused(), resets()) == expected);
+}
+
+Test(interval, a_tick_that_loses_a_select_is_not_used_up) {
+    const times expected{4, 8, 10};
+    cr_assert(rt::block_on(paused(), in_a_select()) == expected);
+}
+
+Test(interval, ticks_in_real_time) {
+    rt::test::on_every_runtime([](const rt::config& config) {
+        rt::block_on(config, []() -> task<void> {
+            const auto start = rt::clock::now();
+            rt::interval ticks(2ms);
+            for (int i = 0; i < 5; ++i) {
+                co_await ticks.tick();
+            }
+            cr_assert(rt::clock::now() - start >= 8ms);
+        }());
+    });
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+//
+// What every awaiter of rt/sync is made of: a waiter, the list it stands in, the list of those to
+// be woken. The types are here because users embed them; the code is in src/sync/wait_queue.cc.
+//
+// A sync_wait waits for one operation on one object, once. It is woken by detail::wake when it
+// belongs to a task, and by a futex when a thread outside any task blocks on it. Protocol:
+//
+// Rule 1. `enroll` decides under the object's lock (or with one compare-and-swap of its state):
+//         either the operation is done, or the waiter stands where the next waker will find it.
+// Rule 2. A waker takes the waiter out under the same lock, gives it what it waits for, lets go of
+//         the lock, and wakes it. Taken out means granted: nothing is lost whoever cancels.
+// Rule 3. `cancel` succeeds (detached) only if it takes the waiter out itself. If a waker was
+//         faster, it answers in_flight; the task resumes with what it was given.
+// Rule 4. A waiter that has been taken out lives until it is woken: read its link before.
+//
+// The cooperative budget. An operation that can be done at once takes one unit. When the turn's
+// budget is used up, the task yields *before* the operation, because a task can be unwound while it
+// is in the yield queue and must not hold anything then. So what resumes after the yield is not the
+// coroutine but a stand-in frame (retry_frame) that makes the attempt and goes on with the
+// coroutine or enrolls. It begins like a coroutine frame of the Itanium-style ABI (see
+// rt/detail/promise.h), so that a dump walks through it to the coroutine.
+//
+// Rejected: yielding with the result in hand. A receive would lose a message when a timeout unwinds
+// the task in the yield queue, and a mutex would be held through a turn of everybody else.
+#pragma once
+
+#include <rt/detail/atomic.h>
+#include <rt/detail/config.h>
+#include <rt/detail/header.h>
+#include <rt/detail/promise.h>
+#include <rt/detail/suspend.h>
+
+#include <coroutine>
+#include <cstdint>
+#include <utility>
+
+namespace rt::detail {
+
+class sync_wait;
+class wait_list;
+
+// The constants of one kind of wait.
+struct sync_wait_type {
+    bool (*enroll)(sync_wait*) noexcept; // rule 1. True: the waiter must wait
+    wait_node::cancel_function cancel;   // rule 3
+    wait_kind kind;                      // for dumps
+};
+
+class sync_wait : public wait_node {
+public:
+    // Blocks the calling thread until the operation is done. Aborts with advice inside a task.
+    RT_API void block() noexcept;
+
+    // Rules 2 and 4: the waiter may be gone when this returns. REQUIRES: no lock held.
+    RT_API static void wake(sync_wait* waiter) noexcept;
+
+protected:
+    // `object` is what dumps show and what enroll and cancel work on.
+    sync_wait(const sync_wait_type& type, void* object) noexcept
+        : wait_node(type.cancel)
+        , type_(&type)
+        , object_(object) {}
+    ~sync_wait() = default;
+
+    // The beginning of every await_ready. False: the task has to yield first.
+    [[nodiscard]] bool take_budget() noexcept {
+        if (consume_budget()) [[likely]] {
+            return true;
+        }
+        is_starved_ = true;
+        return false;
+    }
+
+    // The whole of every await_suspend.
+    [[nodiscard]] RT_API bool suspend(void* self) noexcept;
+
+    [[nodiscard]] void* object() const noexcept { return object_; }
+
+private:
+    friend class wait_list;
+    friend class wake_list;
+
+    // Layout: resume function, destroy function, promise.
+    struct alignas(16) retry_frame {
+        void (*resume)(void*);
+        void (*destroy)(void*);
+        frame_header header;
+        sync_wait* waiter;
+    };
+
+    [[nodiscard]] bool enroll_and_commit(void* self) noexcept;
+    static void retry(void* frame) noexcept;
+
+    const sync_wait_type* type_;
+    void* object_;
+    sync_wait* next_;     // in a wait_list: guarded by its lock; in a wake_list: by its owner
+    sync_wait* previous_; // in a wait_list
+    std::uint32_t epoch_; // in a wait_list: of the list, see there
+    bool is_starved_ = false;
+    union {
+        retry_frame retry_;            // a task's, between suspend and retry
+        atomic<std::uint32_t> signal_; // a blocked thread's; set once
+    };
+};
+
+// Those that wait, first come first. All members are guarded by the lock of the object that has it.
+// An element is on the list while its epoch is the list's: so taking all costs the same for ten
+// and for ten thousand, and still each of them knows that it was taken.
+class wait_list {
+public:
+    constexpr wait_list() noexcept = default;
+    wait_list(const wait_list&) = delete;
+    wait_list& operator=(const wait_list&) = delete;
+    ~wait_list() {
+        if (first_ != nullptr) [[unlikely]] {
+            destroyed_in_use();
+        }
+    }
+
+    [[nodiscard]] bool is_empty() const noexcept { return first_ == nullptr; }
+    [[nodiscard]] sync_wait* front() const noexcept { return first_; }
+
+    RT_API void push_back(sync_wait* waiter) noexcept;
+    // REQUIRES: !is_empty().
+    RT_API sync_wait* pop_front() noexcept;
+    // False: a waker has taken it.
+    [[nodiscard]] RT_API bool remove(sync_wait* waiter) noexcept;
+
+private:
+    friend class wake_list;
+
+    [[noreturn]] RT_API static void destroyed_in_use() noexcept;
+
+    sync_wait* first_ = nullptr;
+    sync_wait* last_ = nullptr;
+    std::uint32_t epoch_ = 1;
+};
+
+// Those taken out under a lock, to be woken after it, in order. Lives on the waker's stack.
+class wake_list {
+public:
+    wake_list() noexcept = default;
+    wake_list(const wake_list&) = delete;
+    wake_list& operator=(const wake_list&) = delete;
+
+    void add(sync_wait* waiter) noexcept {
+        waiter->next_ = nullptr;
+        (last_ == nullptr ? first_ : last_->next_) = waiter;
+        last_ = waiter;
+    }
+    // Takes everybody out of `from`, whose lock the caller holds.
+    RT_API void add_all(wait_list& from) noexcept;
+
+    // Takes the first one, or null.
+    [[nodiscard]] sync_wait* take() noexcept {
+        sync_wait* const waiter = first_;
+        if (waiter != nullptr) {
+            first_ = waiter->next_;
+            if (first_ == nullptr) {
+                last_ = nullptr;
+            }
+        }
+        return waiter;
+    }
+
+    void wake_all() noexcept {
+        while (sync_wait* const waiter = take()) {
+            sync_wait::wake(waiter);
+        }
+    }
+
+private:
+    sync_wait* first_ = nullptr;
+    sync_wait* last_ = nullptr;
+};
+
+// What a dump may read of an object that a task waits for with wait_kind::mutex: it begins with the
+// task that holds it, or null if that is a thread, several tasks, or not known. May be stale; a
+// header stays a header, so that its id can be read at any time.
+struct owned_object {
+    atomic<task_header*> owner{nullptr};
+};
+
+} // namespace rt::detail

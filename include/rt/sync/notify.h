@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+//
+// rt::notify: wakes one task, or all that wait. It carries no data; the data are elsewhere.
+//
+//     co_await work.notified();        // here
+//     work.notify_one();               // there
+//
+// notify_one with nobody waiting is kept, once: the next one to wait goes on at once. So "change
+// the data, notify_one" on one side and "look at the data, co_await notified()" in a loop on the
+// other lose nothing. notify_waiters wakes everybody who waits, and those who have called
+// notified() but have not awaited it yet: call it before looking at the data, await it afterwards.
+//
+// Protocol. word_ holds the bit `permit`, the bit `waiting`, and above them the number of
+// notify_waiters calls. Under lock_ `waiting` is set exactly while waiters_ is not empty, and is
+// never set together with `permit`. While it is set, only the holder of lock_ changes the word.
+#pragma once
+
+#include <rt/detail/atomic.h>
+#include <rt/detail/config.h>
+#include <rt/detail/sync_lock.h>
+#include <rt/detail/wait_queue.h>
+
+#include <coroutine>
+#include <cstdint>
+
+namespace rt {
+
+class RT_API notify {
+public:
+    class [[nodiscard]] notified_awaiter : detail::sync_wait {
+    public:
+        bool await_ready() noexcept { return take_budget() && target()->try_consume(round_); }
+        template<typename Promise>
+        bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
+            return suspend(self.address());
+        }
+        void await_resume() const noexcept {}
+
+    private:
+        friend class notify;
+        notified_awaiter(notify* target, std::uint64_t round) noexcept
+            : sync_wait(wait_type, target)
+            , round_(round) {}
+
+        [[nodiscard]] notify* target() const noexcept { return static_cast<notify*>(object()); }
+
+        const std::uint64_t round_; // notify_waiters calls before this was made
+    };
+
+    constexpr notify() noexcept = default;
+    notify(const notify&) = delete;
+    notify& operator=(const notify&) = delete;
+
+    /// Waits for a notification, in the order in which waiting began.
+    /// Requires: awaited in a task. Threads: any. Cancel: safe; a notification that chose this task
+    /// meanwhile is delivered to it.
+    notified_awaiter notified() noexcept { return {this, round_of(word_.load_acquire())}; }
+
+    /// The same for threads that run no task: the thread sleeps. Aborts inside a task.
+    void blocking_wait() noexcept;
+
+    /// Wakes the task that has waited longest, or lets the next one that waits go on at once.
+    /// Threads: any.
+    void notify_one() noexcept {
+        std::uint64_t word = word_.load_relaxed();
+        while ((word & waiting) == 0) {
+            // release: pairs with the acquire in try_consume. Needed even if the permit is there
+            // already: what was done before this call must be seen by the one that takes it.
+            if (word_.cas_weak_release(word, word | permit)) {
+                return;
+            }
+        }
+        wake_one();
+    }
+
+    /// Wakes everybody who waits. Nothing is kept. Threads: any.
+    void notify_waiters() noexcept;
+
+private:
+    static constexpr std::uint64_t permit = 1;
+    static constexpr std::uint64_t waiting = 2;
+    static constexpr std::uint64_t one_round = 4;
+
+    static const detail::sync_wait_type wait_type;
+
+    static constexpr std::uint64_t round_of(std::uint64_t word) noexcept {
+        return word & ~(permit | waiting);
+    }
+
+    // Goes on at once if there was a notify_waiters since `round`, or there is a permit to take.
+    [[nodiscard]] bool try_consume(std::uint64_t round) noexcept {
+        std::uint64_t word = word_.load_acquire(); // acquire: pairs with notify_waiters' release
+        while (round_of(word) == round) {
+            if ((word & permit) == 0) {
+                return false;
+            }
+            // acquire: pairs with notify_one's release.
+            if (word_.cas_weak_acquire(word, word & ~permit)) {
+                return true;
+            }
+        }
+        return true;
+    }
+
+    void wake_one() noexcept;
+    static bool enroll(detail::sync_wait* waiter) noexcept;
+    static detail::wait_node::cancel_result withdraw(detail::wait_node* node) noexcept;
+
+    atomic<std::uint64_t> word_{0};
+    detail::sync_lock lock_;
+    detail::wait_list waiters_; // guarded by lock_
+};
+
+} // namespace rt

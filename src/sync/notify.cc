@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+//
+// Waiting and waking of rt::notify, as far as somebody waits. The protocol is in rt/sync/notify.h.
+//
+// Threads: any. A waiter sets the bit `waiting` with a compare-and-swap from a word without permit
+// and of its own round, so a notification that comes in between is found by the next attempt.
+#include <rt/sync/notify.h>
+
+namespace rt {
+
+const detail::sync_wait_type notify::wait_type{&enroll, &withdraw, detail::wait_kind::notify};
+
+bool notify::enroll(detail::sync_wait* waiter) noexcept {
+    auto* const awaiter = static_cast<notified_awaiter*>(waiter);
+    notify* const self = awaiter->target();
+    const detail::sync_guard hold(self->lock_);
+    std::uint64_t word = 0;
+    do {
+        if (self->try_consume(awaiter->round_)) {
+            return false;
+        }
+        word = self->word_.load_relaxed();
+        // A permit or a round that comes in between changes the word, and the next turn finds it.
+        // relaxed: lock_ orders the list; whoever sees the bit takes lock_.
+    } while (round_of(word) != awaiter->round_ || (word & permit) != 0 ||
+             !self->word_.cas_weak_relaxed(word, word | waiting));
+    self->waiters_.push_back(waiter);
+    return true;
+}
+
+detail::wait_node::cancel_result notify::withdraw(detail::wait_node* node) noexcept {
+    auto* const waiter = static_cast<notified_awaiter*>(node);
+    notify* const self = waiter->target();
+    const detail::sync_guard hold(self->lock_);
+    if (!self->waiters_.remove(waiter)) {
+        return detail::wait_node::cancel_result::in_flight;
+    }
+    if (self->waiters_.is_empty()) {
+        self->word_.and_relaxed(~waiting); // relaxed: it announces nothing
+    }
+    return detail::wait_node::cancel_result::detached;
+}
+
+void notify::wake_one() noexcept {
+    detail::sync_guard hold(lock_);
+    std::uint64_t word = word_.load_relaxed();
+    while ((word & waiting) == 0) {
+        // The last waiter has given up meanwhile. release: as in notify_one.
+        if (word_.cas_weak_release(word, word | permit)) {
+            return;
+        }
+    }
+    detail::sync_wait* const first = waiters_.pop_front();
+    if (waiters_.is_empty()) {
+        word_.and_relaxed(~waiting); // relaxed: the waiter is told by its wake-up
+    }
+    hold.unlock();
+    detail::sync_wait::wake(first);
+}
+
+void notify::notify_waiters() noexcept {
+    detail::wake_list ready;
+    {
+        const detail::sync_guard hold(lock_);
+        ready.add_all(waiters_);
+        std::uint64_t word = word_.load_relaxed();
+        // release: pairs with the acquire in notified() and try_consume.
+        while (!word_.cas_weak_release(word, (word & ~waiting) + one_round)) {
+        }
+    }
+    ready.wake_all();
+}
+
+void notify::blocking_wait() noexcept {
+    notified_awaiter wait = notified();
+    if (!try_consume(wait.round_)) {
+        wait.block();
+    }
+}
+
+} // namespace rt

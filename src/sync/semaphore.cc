@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+//
+// Waiting for permits, for rt::semaphore and rt::rwlock. The protocol is in rt/sync/semaphore.h.
+//
+// Threads: any. Only the first in line is ever looked at, so a large request is not overtaken; when
+// it gives up, those behind it may be served at once.
+#include "base/assert.h"
+
+#include <rt/sync/semaphore.h>
+
+namespace rt::detail {
+
+const sync_wait_type permit_wait::semaphore_type{&enroll, &withdraw, wait_kind::semaphore};
+const sync_wait_type permit_wait::rwlock_type{&enroll, &withdraw, wait_kind::mutex};
+
+bool permit_wait::enroll(sync_wait* waiter) noexcept {
+    auto* const self = static_cast<permit_wait*>(waiter);
+    return self->pool()->enroll(self);
+}
+
+wait_node::cancel_result permit_wait::withdraw(wait_node* node) noexcept {
+    auto* const self = static_cast<permit_wait*>(node);
+    return self->pool()->withdraw(self) ? cancel_result::detached : cancel_result::in_flight;
+}
+
+bool permit_pool::enroll(permit_wait* waiter) noexcept {
+    const sync_guard hold(lock_);
+    std::uint64_t word = word_.load_relaxed();
+    for (;;) {
+        if ((word & waiting) != 0) {
+            break;
+        }
+        if (word >> 1U >= waiter->count()) {
+            const std::uint64_t taken = std::uint64_t{waiter->count()} << 1U;
+            // acquire: pairs with release().
+            if (word_.cas_weak_acquire(word, word - taken)) {
+                return false;
+            }
+        } else if (word_.cas_weak_relaxed(word, word | waiting)) {
+            break; // relaxed: lock_ orders the list; a release that comes after it sees the bit
+        }
+    }
+    waiters_.push_back(waiter);
+    return true;
+}
+
+bool permit_pool::withdraw(permit_wait* waiter) noexcept {
+    wake_list ready;
+    {
+        const sync_guard hold(lock_);
+        if (!waiters_.remove(waiter)) {
+            return false;
+        }
+        grant_locked(ready); // it may have stood before others that want less
+    }
+    ready.wake_all();
+    return true;
+}
+
+// Somebody waits, or did a moment ago. Under lock_ permits are added only while somebody does: then
+// nobody has all of them before lock_ is given back.
+void permit_pool::release_slow(std::uint32_t count) noexcept {
+    do {
+        wake_list ready;
+        sync_guard hold(lock_);
+        if (!waiters_.is_empty()) {
+            // release: pairs with grant_locked and, once nobody waits, with try_acquire.
+            word_.add_release(std::uint64_t{count} << 1U);
+            grant_locked(ready);
+            hold.unlock();
+            ready.wake_all();
+            return;
+        }
+    } while (!try_release(count));
+}
+
+void permit_pool::grant_locked(wake_list& ready) noexcept {
+    while (!waiters_.is_empty()) {
+        const auto* const first = static_cast<permit_wait*>(waiters_.front());
+        const std::uint64_t wanted = std::uint64_t{first->count()} << 1U;
+        // relaxed: while somebody waits, the word is changed under lock_ only.
+        if (word_.load_relaxed() >> 1U < first->count()) {
+            return;
+        }
+        // acquire: pairs with every release() whose permits these are; the wake-up passes it on.
+        const std::uint64_t before = word_.sub_acquire(wanted);
+        RT_ASSERT(before >= wanted);
+        ready.add(waiters_.pop_front());
+    }
+    word_.and_relaxed(~waiting);
+}
+
+} // namespace rt::detail

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+//
+// Waiting and waking for all of rt/sync, tasks and threads alike. The rules are in
+// rt/detail/wait_queue.h.
+//
+// Threads: any. Lists are touched under the lock of the object they belong to, which the callers
+// hold; wake-ups happen after it. Nothing here allocates.
+#include "base/arch.h"
+#include "base/assert.h"
+#include "task/wait_reason.h"
+
+#include <rt/detail/context.h>
+#include <rt/detail/sync_lock.h>
+#include <rt/detail/wait_queue.h>
+
+#include <coroutine>
+#include <ctime>
+#include <memory>
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace rt::detail {
+namespace {
+
+// The figures of base/lock.cc: about 1 us of pauses, then a few yields, then naps.
+constexpr std::uint32_t spin_rounds_max = 64;
+constexpr std::uint32_t yield_rounds_max = 16;
+constexpr long nap_ns = 50'000;
+
+const char* text_of(wait_kind kind) noexcept {
+    return tasks::text_of(kind).data(); // a literal, so it is terminated
+}
+
+} // namespace
+
+void back_off(std::uint32_t round) noexcept {
+    if (round < spin_rounds_max) {
+        base::cpu::relax();
+    } else if (round < spin_rounds_max + yield_rounds_max) {
+        ::sched_yield();
+    } else {
+        const timespec nap{0, nap_ns};
+        ::nanosleep(&nap, nullptr);
+    }
+}
+
+void sync_lock::lock_slow() noexcept {
+    for (std::uint32_t round = 0;; ++round) {
+        // relaxed: only a hint when to try. acquire: pairs with the release in unlock.
+        if (state_.load_relaxed() == free && state_.exchange_acquire(held) == free) {
+            return;
+        }
+        back_off(round);
+    }
+}
+
+void wait_list::push_back(sync_wait* waiter) noexcept {
+    waiter->next_ = nullptr;
+    waiter->previous_ = last_;
+    waiter->epoch_ = epoch_;
+    (last_ == nullptr ? first_ : last_->next_) = waiter;
+    last_ = waiter;
+}
+
+sync_wait* wait_list::pop_front() noexcept {
+    sync_wait* const waiter = first_;
+    RT_ASSERT(waiter != nullptr && waiter->epoch_ == epoch_);
+    first_ = waiter->next_;
+    (first_ == nullptr ? last_ : first_->previous_) = nullptr;
+    waiter->epoch_ = epoch_ - 1;
+    return waiter;
+}
+
+bool wait_list::remove(sync_wait* waiter) noexcept {
+    if (waiter->epoch_ != epoch_) {
+        return false;
+    }
+    sync_wait* const before = waiter->previous_;
+    sync_wait* const after = waiter->next_;
+    RT_ASSERT((before == nullptr ? first_ : before->next_) == waiter);
+    (before == nullptr ? first_ : before->next_) = after;
+    (after == nullptr ? last_ : after->previous_) = before;
+    waiter->epoch_ = epoch_ - 1;
+    return true;
+}
+
+void wait_list::destroyed_in_use() noexcept {
+    base::fatal("an object of rt/sync was destroyed while tasks or threads wait on it");
+}
+
+void wake_list::add_all(wait_list& from) noexcept {
+    if (from.first_ == nullptr) {
+        return;
+    }
+    (last_ == nullptr ? first_ : last_->next_) = from.first_;
+    last_ = from.last_;
+    from.first_ = nullptr;
+    from.last_ = nullptr;
+    ++from.epoch_; // they are off the list now, and know it
+}
+
+bool sync_wait::suspend(void* self) noexcept {
+    if (this_thread.task == nullptr) [[unlikely]] {
+        base::fatal(
+            "co_await (%s) outside a task: wrap the call in rt::block_on(...) or rt::spawn(...), "
+            "or use the blocking_ function",
+            text_of(type_->kind)
+        );
+    }
+    task = this_thread.task;
+    if (is_starved_) [[unlikely]] {
+        is_starved_ = false;
+        // No destroy function: unwinding destroys rt frames, and this object with them.
+        std::construct_at(
+            &retry_,
+            &retry,
+            nullptr,
+            frame_header{reinterpret_cast<std::uintptr_t>(self), site()},
+            this
+        );
+        return yield_current(&retry_);
+    }
+    return enroll_and_commit(self);
+}
+
+bool sync_wait::enroll_and_commit(void* self) noexcept {
+    // A waker may be at work as soon as enroll returns; the waiter stays until waiting is
+    // published.
+    return type_->enroll(this) && commit_suspend(task, self, this, type_->kind, object_);
+}
+
+void sync_wait::retry(void* frame) noexcept {
+    const retry_frame at = *static_cast<retry_frame*>(frame);
+    auto* const self = reinterpret_cast<void*>(at.header.continuation);
+    static_cast<void>(consume_budget()); // a turn has just begun
+    if (!at.waiter->enroll_and_commit(self)) {
+        std::coroutine_handle<>::from_address(self).resume();
+    }
+}
+
+void sync_wait::wake(sync_wait* waiter) noexcept {
+    if (waiter->task != nullptr) [[likely]] {
+        detail::wake(waiter->task);
+        return;
+    }
+    std::uint32_t* const word = waiter->signal_.address();
+    // release: pairs with the acquire in block. The waiter may be gone after this store, which is
+    // why the call below uses the address only as a number: a stale wake is spurious.
+    waiter->signal_.store_release(1);
+    ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+}
+
+void sync_wait::block() noexcept {
+    if (this_thread.task != nullptr) [[unlikely]] {
+        base::fatal(
+            "a blocking_ function (%s) inside a task would stop its worker: use co_await",
+            text_of(type_->kind)
+        );
+    }
+    std::construct_at(&signal_, 0U);
+    if (!type_->enroll(this)) {
+        return;
+    }
+    // acquire: pairs with the release in wake.
+    while (signal_.load_acquire() == 0) {
+        ::syscall(SYS_futex, signal_.address(), FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+    }
+}
+
+} // namespace rt::detail

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+//
+// rt::mpsc: a stream of values from many senders to one receiver.
+//
+//     auto [tx, rx] = rt::mpsc::channel<job>(128);        // at most 128 in the channel
+//     rt::spawn(produce, tx).detach();                    // senders are copied
+//     while (rt::result<job> next = co_await rx.recv()) { ... }
+//
+//     auto [tx, rx] = rt::mpsc::unbounded_channel<job>(); // send never waits
+//
+// A bounded send waits while the channel is full, first come first served, and the values of those
+// that wait go into the channel as soon as there is room, before their tasks run. Values are
+// received in the order in which send got room. The channel ends for the receiver when the last
+// sender is gone and everything was received; for senders when the receiver is dropped or closed.
+//
+// How it works and why it is right: detail/mpsc_core.h. T must be movable without exceptions.
+// Threads: a channel joins any threads, in a runtime or not; each sender and the receiver belong to
+// one task or thread at a time. An operation refers to the object it was called on.
+#pragma once
+
+#include <rt/detail/mpsc_core.h>
+#include <rt/detail/mpsc_value.h>
+#include <rt/result.h>
+
+#include <cerrno>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace rt::mpsc {
+
+template<typename T>
+class sender;
+template<typename T>
+class unbounded_sender;
+template<typename T>
+class receiver;
+
+// What channel and unbounded_channel return: `auto [tx, rx] = ...`.
+template<typename T>
+struct ends {
+    sender<T> tx;
+    receiver<T> rx;
+};
+template<typename T>
+struct unbounded_ends {
+    unbounded_sender<T> tx;
+    receiver<T> rx;
+};
+
+/// Makes a channel for `capacity` values; 0 counts as 1. Throws std::bad_alloc.
+template<typename T>
+ends<T> channel(std::uint64_t capacity);
+/// Makes a channel that memory alone bounds. Throws std::bad_alloc.
+template<typename T>
+unbounded_ends<T> unbounded_channel();
+
+/// Room for one value, reserved. Movable. Dropping it unused gives the room back.
+template<typename T>
+class [[nodiscard]] permit {
+public:
+    permit() noexcept = default;
+    permit(permit&&) noexcept = default;
+    permit& operator=(permit&& other) noexcept {
+        permit old(std::move(*this));
+        hold_ = std::move(other.hold_);
+        return *this;
+    }
+    ~permit() {
+        if (hold_) {
+            hold_->unreserve();
+        }
+    }
+
+    /// Sends the value and uses the permit up; never waits. Threads: any.
+    /// Errors: errc::closed when the receiver is gone or the permit is empty; ENOMEM. The value is
+    /// untouched then.
+    template<typename U = T>
+    requires std::is_constructible_v<T, U> result<void> send(U&& value) {
+        if constexpr (std::is_nothrow_constructible_v<T, U>) {
+            const detail::mpsc_sender_hold hold = std::move(hold_);
+            return detail::mpsc_send<T, true>(hold.get(), std::forward<U>(value));
+        } else {
+            return send(T(std::forward<U>(value))); // what throws leaves the permit as it is
+        }
+    }
+
+    explicit operator bool() const noexcept { return static_cast<bool>(hold_); }
+
+private:
+    friend class sender<T>;
+    explicit permit(detail::mpsc_sender_hold hold) noexcept
+        : hold_(std::move(hold)) {}
+
+    detail::mpsc_sender_hold hold_;
+};
+
+/// The sending end of a bounded channel. Copyable. One that was moved from is closed.
+template<typename T>
+class sender {
+public:
+    class [[nodiscard]] send_awaiter : detail::mpsc_value_wait<T> {
+        using base = detail::mpsc_value_wait<T>;
+
+    public:
+        using base::await_ready;
+        using base::await_suspend;
+        result<void> await_resume() noexcept { return detail::mpsc_result(this->outcome()); }
+
+    private:
+        friend class sender;
+        using base::base;
+    };
+
+    class [[nodiscard]] reserve_awaiter : detail::mpsc_send_wait {
+    public:
+        bool await_ready() noexcept {
+            return try_now([this] { return core()->reserve(); });
+        }
+        using mpsc_send_wait::await_suspend;
+        result<permit<T>> await_resume() noexcept { return sender::make_permit(core(), outcome()); }
+
+    private:
+        friend class sender;
+        explicit reserve_awaiter(detail::mpsc_core* core) noexcept
+            : mpsc_send_wait(core, true) {}
+    };
+
+    sender() noexcept = default;
+
+    /// Waits for room and sends the value.
+    /// Requires: awaited in a task. Threads: any. Cancel: safe; the value is destroyed, or was
+    /// sent. To keep it, reserve first. Errors: errc::closed, ENOMEM; the value is destroyed then.
+    template<typename U = T>
+    requires std::is_constructible_v<T, U> send_awaiter send(U&& value) {
+        return send_awaiter(hold_.get(), std::in_place, std::forward<U>(value));
+    }
+
+    /// Sends the value if there is room and nobody waits for it. Threads: any.
+    /// Errors: EAGAIN when there is none; errc::closed; ENOMEM. The value is untouched then.
+    template<typename U = T>
+    requires std::is_constructible_v<T, U> result<void> try_send(U&& value) {
+        return detail::mpsc_send<T, false>(hold_.get(), std::forward<U>(value));
+    }
+
+    /// Waits for room and keeps it for this sender.
+    /// Requires: awaited in a task. Threads: any. Cancel: safe; room that was granted meanwhile is
+    /// delivered. Errors: errc::closed.
+    reserve_awaiter reserve() noexcept { return reserve_awaiter(hold_.get()); }
+
+    /// The same if there is room and nobody waits for it. Errors: EAGAIN, errc::closed.
+    [[nodiscard]] result<permit<T>> try_reserve() noexcept {
+        detail::mpsc_core* const core = hold_.get();
+        return make_permit(core, core == nullptr ? detail::mpsc_outcome::closed : core->reserve());
+    }
+
+    /// The same as send, for threads that run no task: the thread sleeps. Aborts inside a task.
+    template<typename U = T>
+    requires std::is_constructible_v<T, U> result<void> blocking_send(U&& value) {
+        send_awaiter wait(hold_.get(), std::in_place, std::forward<U>(value));
+        if (hold_) {
+            wait.block();
+        }
+        return wait.await_resume();
+    }
+
+    /// Waits until the receiver is dropped or closed. Requires: awaited in a task. Cancel: safe.
+    [[nodiscard("nothing is waited for until this is awaited")]] detail::mpsc_closed_wait
+    closed() noexcept {
+        return detail::mpsc_closed_wait(hold_.get());
+    }
+
+    /// Whether nothing can be sent any more.
+    [[nodiscard]] bool is_closed() const noexcept { return !hold_ || hold_->is_closed(); }
+    /// Values that could be sent at once, as of a moment ago.
+    [[nodiscard]] std::uint64_t capacity() const noexcept { return hold_ ? hold_->room() : 0; }
+    /// What channel() was called with.
+    [[nodiscard]] std::uint64_t max_capacity() const noexcept {
+        return hold_ ? hold_->capacity() : 0;
+    }
+    /// Values in the channel, as of a moment ago.
+    [[nodiscard]] std::uint64_t size() const noexcept { return hold_ ? hold_->size() : 0; }
+
+private:
+    friend ends<T> channel<T>(std::uint64_t capacity);
+    explicit sender(detail::mpsc_core* core) noexcept
+        : hold_(core) {}
+
+    static result<permit<T>>
+    make_permit(detail::mpsc_core* core, detail::mpsc_outcome outcome) noexcept {
+        if (outcome != detail::mpsc_outcome::granted) {
+            return std::unexpected(detail::mpsc_result(outcome).error().as("mpsc reserve"));
+        }
+        core->add_sender();
+        return permit<T>(detail::mpsc_sender_hold(core));
+    }
+
+    detail::mpsc_sender_hold hold_;
+};
+
+/// The sending end of an unbounded channel. Copyable. One that was moved from is closed.
+template<typename T>
+class unbounded_sender {
+public:
+    unbounded_sender() noexcept = default;
+
+    /// Sends the value; never waits. Threads: any.
+    /// Errors: errc::closed, ENOMEM. The value is untouched then.
+    template<typename U = T>
+    requires std::is_constructible_v<T, U> result<void> send(U&& value) {
+        return detail::mpsc_send<T, false>(hold_.get(), std::forward<U>(value));
+    }
+
+    /// Waits until the receiver is dropped or closed. Requires: awaited in a task. Cancel: safe.
+    [[nodiscard("nothing is waited for until this is awaited")]] detail::mpsc_closed_wait
+    closed() noexcept {
+        return detail::mpsc_closed_wait(hold_.get());
+    }
+
+    /// Whether nothing can be sent any more.
+    [[nodiscard]] bool is_closed() const noexcept { return !hold_ || hold_->is_closed(); }
+    /// Values in the channel, as of a moment ago.
+    [[nodiscard]] std::uint64_t size() const noexcept { return hold_ ? hold_->size() : 0; }
+
+private:
+    friend unbounded_ends<T> unbounded_channel<T>();
+    explicit unbounded_sender(detail::mpsc_core* core) noexcept
+        : hold_(core) {}
+
+    detail::mpsc_sender_hold hold_;
+};
+
+template<typename T>
+ends<T> channel(std::uint64_t capacity) {
+    detail::mpsc_core* const core =
+        detail::mpsc_make(capacity == 0 ? 1 : capacity, detail::mpsc_value<T>::values);
+    return {sender<T>(core), receiver<T>(core)};
+}
+
+template<typename T>
+unbounded_ends<T> unbounded_channel() {
+    detail::mpsc_core* const core =
+        detail::mpsc_make(detail::mpsc_core::unbounded, detail::mpsc_value<T>::values);
+    return {unbounded_sender<T>(core), receiver<T>(core)};
+}
+
+} // namespace rt::mpsc
+
+#include <rt/sync/mpsc_receiver.h>

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT
+//
+// rt::broadcast: every value to every receiver.
+//
+//     auto [tx, rx] = rt::broadcast::channel<event>(256);
+//     rt::spawn(listen, tx.subscribe()).detach();        // gets what is sent from now on
+//     tx.send(event{...});
+//     rt::broadcast::received<event> got = co_await rx.recv();
+//
+// send never waits. The channel keeps the last `capacity` values; a receiver that is further behind
+// is told by an error how many it has lost and goes on with the oldest one that is left. Each
+// receiver gets a copy; the last one to read a value gets the original.
+//
+// How it works: detail/broadcast_core.h. Threads: a channel joins any threads; each sender and each
+// receiver belongs to one task or thread at a time. Copies of a value may be made by several
+// threads at the same time. An operation refers to the object it was called on.
+#pragma once
+
+#include <rt/detail/broadcast_core.h>
+#include <rt/detail/shared_value.h>
+#include <rt/result.h>
+
+#include <cerrno>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <new>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace rt::broadcast {
+
+/// Why a receive has no value. Converts to rt::error.
+class recv_error {
+public:
+    /// There will be no more.
+    [[nodiscard]] static constexpr recv_error closed() noexcept { return {reason::closed, 0}; }
+    /// There is none now.
+    [[nodiscard]] static constexpr recv_error empty() noexcept { return {reason::empty, 0}; }
+    /// `count` values were overwritten before this receiver read them; the next receive goes on.
+    [[nodiscard]] static constexpr recv_error lagged(std::uint64_t count) noexcept {
+        return {reason::lagged, count};
+    }
+
+    [[nodiscard]] constexpr bool is_closed() const noexcept { return why_ == reason::closed; }
+    [[nodiscard]] constexpr bool is_empty() const noexcept { return why_ == reason::empty; }
+    [[nodiscard]] constexpr bool is_lagged() const noexcept { return why_ == reason::lagged; }
+    /// Values lost; 0 unless is_lagged().
+    [[nodiscard]] constexpr std::uint64_t lost() const noexcept { return lost_; }
+
+    /// errc::closed, EAGAIN, or ENOBUFS (as for a netlink socket that has lost messages).
+    constexpr operator error() const noexcept { // implicit: it is an error with a number
+        switch (why_) {
+        case reason::lagged:
+            return {ENOBUFS, "broadcast receive"};
+        case reason::empty:
+            return {EAGAIN, "broadcast receive"};
+        case reason::closed:
+            break;
+        }
+        return {errc::closed, "broadcast receive"};
+    }
+    [[nodiscard]] std::string message() const { return error(*this).message(); }
+
+    friend constexpr bool operator==(const recv_error&, const recv_error&) noexcept = default;
+
+private:
+    enum class reason : std::uint8_t { closed, empty, lagged };
+
+    constexpr recv_error(reason why, std::uint64_t lost) noexcept
+        : lost_(lost)
+        , why_(why) {}
+
+    std::uint64_t lost_;
+    reason why_;
+};
+
+template<typename T>
+using received = std::expected<T, recv_error>;
+
+template<typename T>
+class sender;
+template<typename T>
+class receiver;
+
+// What channel returns: `auto [tx, rx] = ...`.
+template<typename T>
+struct ends {
+    sender<T> tx;
+    receiver<T> rx;
+};
+
+/// Makes a channel that keeps at least `capacity` values: the next power of two, at most 2^20.
+/// Throws std::bad_alloc.
+template<typename T>
+ends<T> channel(std::size_t capacity);
+
+/// The receiving end. Movable.
+template<typename T>
+class receiver {
+    static_assert(std::is_copy_constructible_v<T>, "each receiver gets a copy; send a shared_ptr");
+
+public:
+    class [[nodiscard]] receive_awaiter : detail::broadcast_wait {
+    public:
+        using broadcast_wait::await_ready;
+        using broadcast_wait::await_suspend;
+        received<T> await_resume() { return target_.try_recv(); }
+
+    private:
+        friend class receiver;
+        explicit receive_awaiter(receiver& target) noexcept
+            : broadcast_wait(target.core_, target.position_)
+            , target_(target) {}
+
+        receiver& target_;
+    };
+
+    receiver() noexcept = default;
+    receiver(receiver&& other) noexcept
+        : core_(std::exchange(other.core_, nullptr))
+        , position_(other.position_) {}
+    receiver& operator=(receiver&& other) noexcept {
+        receiver old(std::move(*this));
+        core_ = std::exchange(other.core_, nullptr);
+        position_ = other.position_;
+        return *this;
+    }
+    ~receiver() {
+        if (core_ != nullptr) {
+            core_->drop_receiver(position_);
+        }
+    }
+
+    /// Waits for the next value.
+    /// Requires: awaited in a task. Threads: any. Cancel: safe; the value can still be received.
+    /// Errors: is_lagged() when values were lost, is_closed() when there will be no more. Throws
+    /// what the copy constructor of T throws; the value counts as received then.
+    receive_awaiter recv() noexcept { return receive_awaiter(*this); }
+
+    /// The next value if there is one. Errors: is_empty() when there is none now; as for recv.
+    [[nodiscard]] received<T> try_recv() {
+        using kind = detail::broadcast_find::kind;
+        if (core_ == nullptr) {
+            return std::unexpected(recv_error::closed());
+        }
+        const detail::broadcast_find found = core_->receive(position_);
+        switch (found.what) {
+        case kind::value:
+            return take(found);
+        case kind::lagged:
+            return std::unexpected(recv_error::lagged(found.lost));
+        case kind::empty:
+            return std::unexpected(recv_error::empty());
+        case kind::closed:
+            break;
+        }
+        return std::unexpected(recv_error::closed());
+    }
+
+    /// The same as recv, for threads that run no task: the thread sleeps. Aborts inside a task.
+    [[nodiscard]] received<T> blocking_recv() {
+        receive_awaiter wait(*this);
+        wait.block();
+        return try_recv();
+    }
+
+    /// A receiver of what is sent from now on. Requires: a channel.
+    [[nodiscard]] receiver resubscribe() const noexcept {
+        return receiver(core_, core_->subscribe());
+    }
+
+    /// Values sent that this receiver has not had, lost ones included.
+    [[nodiscard]] std::uint64_t size() const noexcept {
+        return core_ == nullptr ? 0 : core_->behind(position_);
+    }
+    explicit operator bool() const noexcept { return core_ != nullptr; }
+
+private:
+    friend class sender<T>;
+    friend ends<T> channel<T>(std::size_t capacity);
+    receiver(detail::broadcast_core* core, std::uint64_t position) noexcept
+        : core_(core)
+        , position_(position) {}
+
+    static received<T> take(const detail::broadcast_find& found) {
+        // Gives the hold back, also when the copy throws.
+        struct holder {
+            detail::shared_node* node;
+            ~holder() { node->unhold(); }
+        };
+        const holder hold{found.node};
+        T& value = static_cast<detail::shared_value<T>*>(found.node)->value;
+        if constexpr (std::is_move_constructible_v<T>) {
+            if (found.is_last && found.node->is_unique()) {
+                return std::move(value);
+            }
+        }
+        return static_cast<const T&>(value);
+    }
+
+    detail::broadcast_core* core_ = nullptr;
+    std::uint64_t position_ = 0;
+};
+
+/// The sending end. Copyable. One that was moved from is closed.
+template<typename T>
+class sender {
+public:
+    sender() noexcept = default;
+    sender(const sender& other) noexcept
+        : core_(other.core_) {
+        if (core_ != nullptr) {
+            core_->add_sender();
+        }
+    }
+    sender(sender&& other) noexcept
+        : core_(std::exchange(other.core_, nullptr)) {}
+    sender& operator=(sender other) noexcept {
+        std::swap(core_, other.core_);
+        return *this;
+    }
+    ~sender() {
+        if (core_ != nullptr) {
+            core_->drop_sender();
+        }
+    }
+
+    /// Sends the value to every receiver; never waits. The number of receivers. Threads: any.
+    /// Errors: errc::closed when there is no receiver, ENOMEM. The value is lost then.
+    template<typename U = T>
+    requires std::is_constructible_v<T, U> result<std::size_t> send(U&& value) {
+        if (core_ == nullptr) {
+            return failure(errc::closed, "broadcast send");
+        }
+        auto* const node = detail::shared_value<T>::create(std::forward<U>(value));
+        if (node == nullptr) {
+            return failure(ENOMEM, "broadcast send");
+        }
+        const std::uint32_t reached = core_->send(node);
+        if (reached == 0) {
+            node->unhold();
+            return failure(errc::closed, "broadcast send");
+        }
+        return reached;
+    }
+
+    /// A receiver of what is sent from now on. Requires: a channel. Threads: any.
+    [[nodiscard]] receiver<T> subscribe() const noexcept {
+        return receiver<T>(core_, core_->subscribe());
+    }
+
+    /// Receivers, as of a moment ago.
+    [[nodiscard]] std::size_t receiver_count() const noexcept {
+        return core_ == nullptr ? 0 : core_->receivers();
+    }
+    explicit operator bool() const noexcept { return core_ != nullptr; }
+
+private:
+    friend ends<T> channel<T>(std::size_t capacity);
+    explicit sender(detail::broadcast_core* core) noexcept
+        : core_(core) {}
+
+    detail::broadcast_core* core_ = nullptr;
+};
+
+template<typename T>
+ends<T> channel(std::size_t capacity) {
+    detail::broadcast_core* const core = detail::broadcast_core::create(capacity);
+    if (core == nullptr) {
+        throw std::bad_alloc();
+    }
+    return {sender<T>(core), receiver<T>(core, 0)};
+}
+
+} // namespace rt::broadcast

@@ -195,6 +195,9 @@ void write_task_text(text_writer& out, const task_facts& task, render_context& c
     }
     out.text("  ");
     write_state_text(out, task.state, task.waits_for);
+    if (task.state == task_state::waiting && task.held_by != 0) {
+        out.text(", held by task ").decimal(task.held_by);
+    }
     out.text(task.is_cancelled ? "  cancelled" : "").text("  for ");
     write_age(out, task.since_ns, context);
     out.text("  age ");
@@ -238,6 +241,9 @@ void write_task_json(json_writer& json, const task_facts& task, render_context& 
         json.field("wait", tasks::text_of(task.waits_for));
         if (task.wait_object != 0) {
             json.field("wait_object", static_cast<std::uint64_t>(task.wait_object & object_mask));
+        }
+        if (task.held_by != 0) {
+            json.field_id("held_by", task.held_by);
         }
     }
     if (task.worker != no_worker) {

@@ -12,7 +12,10 @@
 #include "introspect/safe_read.h"
 #include "memory/frame_pool.h"
 
+#include <rt/detail/wait_queue.h>
+
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 namespace rt::introspect {
@@ -112,6 +115,7 @@ private:
         copy_headers(addresses_, first_, pieces_);
         select();
         read_stacks(requests_);
+        read_holders();
         copy_headers(selected_, second_, pieces_);
         observed().read_current(runtimes_, after_);
         for (std::size_t i = 0; i < facts_.size(); ++i) {
@@ -147,6 +151,38 @@ private:
                 request.address = reinterpret_cast<std::uintptr_t>(task.resume);
             }
             requests_.push_back(request);
+        }
+    }
+
+    // Asks each lock that is waited for who holds it. What of this is read from memory that is no
+    // lock any more is dropped later, since the waiting task has moved then.
+    void read_holders() {
+        static_assert(sizeof(detail::owned_object) == sizeof(std::uintptr_t));
+        holders_.assign(facts_.size(), 0);
+        pieces_.clear();
+        for (std::size_t i = 0; i < facts_.size(); ++i) {
+            if (facts_[i].state == task_state::waiting &&
+                facts_[i].waits_for == detail::wait_kind::mutex) {
+                pieces_.push_back({facts_[i].wait_object, &holders_[i], sizeof holders_[i], false});
+            }
+        }
+        read_or_zero();
+        pieces_.clear();
+        for (std::size_t i = 0; i < facts_.size(); ++i) {
+            if (holders_[i] != 0 && holders_[i] % alignof(task_header) == 0) {
+                const std::uintptr_t id = holders_[i] + offsetof(task_header, id);
+                pieces_.push_back({id, &facts_[i].held_by, sizeof facts_[i].held_by, false});
+            }
+        }
+        read_or_zero();
+    }
+
+    void read_or_zero() noexcept {
+        read_pieces(pieces_);
+        for (const read_piece& piece : pieces_) {
+            if (!piece.ok) {
+                std::memset(piece.target, 0, piece.size);
+            }
         }
     }
 
@@ -207,6 +243,7 @@ private:
             // It takes turns faster than it can be looked at.
             facts.state = runs != nullptr ? task_state::running : facts.state;
             facts.is_consistent = false;
+            facts.held_by = 0;
             facts.stack.frames.clear();
         }
         ++result_.seen;
@@ -227,6 +264,7 @@ private:
     std::vector<header_copy> kept_;         // by selected_, and so are the next
     std::vector<header_copy> second_;
     std::vector<task_facts> facts_;
+    std::vector<std::uintptr_t> holders_; // headers
     std::vector<stack_request> requests_;
     std::vector<read_piece> pieces_;
     std::vector<current_task> before_;

@@ -47,6 +47,7 @@ struct task_facts {
     bool is_consistent = true; // the stack is true
     detail::wait_kind waits_for = detail::wait_kind::none;
     std::uintptr_t wait_object = 0;
+    std::uint64_t held_by = 0;    // the task that holds the lock it waits for; 0 unknown
     std::uint64_t since_ns = 0;   // of its last suspension; monotonic, coarse, 0 unknown
     std::uint64_t created_ns = 0; // the same
     std::uint32_t polls = 0;

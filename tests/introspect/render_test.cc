@@ -62,6 +62,23 @@ Test(render, a_hostile_name_is_escaped_in_text_and_json) {
     cr_assert(out.view().find("\"id\":\"5\"") != std::string_view::npos);
 }
 
+Test(render, the_holder_of_a_lock_is_named) {
+    const std::vector<runtime_facts> runtimes = one_runtime();
+    render_context context(runtimes, 1'000'000, 0);
+    task_facts task;
+    task.id = 5;
+    task.state = rt::introspect::task_state::waiting;
+    task.waits_for = rt::detail::wait_kind::mutex;
+    task.held_by = 7;
+    rt::base::growing_writer text(1 << 16);
+    rt::introspect::write_task_text(text, task, context);
+    cr_assert(text.view().find("waiting mutex, held by task 7") != std::string_view::npos);
+    rt::base::growing_writer out(1 << 16);
+    rt::base::json_writer json(out);
+    rt::introspect::write_task_json(json, task, context);
+    cr_assert(out.view().find("\"held_by\":\"7\"") != std::string_view::npos);
+}
+
 Test(render, a_name_is_cut_at_64_bytes) {
     const std::string name(200, 'n');
     rt::introspect::name_cache names;

@@ -12,6 +12,8 @@
 #include <rt/detail/atomic.h>
 #include <rt/runtime.h>
 #include <rt/spawn.h>
+#include <rt/sync/mutex.h>
+#include <rt/sync/rwlock.h>
 #include <rt/time.h>
 
 #include <chrono>
@@ -79,6 +81,20 @@ rt::task<void> spins(shared_state* state) {
     co_return;
 }
 
+rt::task<void> holds(rt::mutex& lock, rt::rwlock& table) {
+    const rt::mutex::guard held = co_await lock.lock();
+    const rt::rwlock::write_guard writing = co_await table.write();
+    co_await rt::sleep(24h);
+}
+
+rt::task<void> wants(rt::mutex& lock) {
+    const rt::mutex::guard held = co_await lock.lock();
+}
+
+rt::task<void> reads(rt::rwlock& table) {
+    const rt::rwlock::read_guard reading = co_await table.read();
+}
+
 rt::task<void> idles() {
     co_return;
 }
@@ -125,6 +141,34 @@ Test(snapshot, tasks_are_seen_in_their_states) {
     state.stop.store_release(true);
     while (rt::introspect::count_tasks_alive() > 700) {
     }
+}
+
+Test(snapshot, who_waits_for_a_lock_is_shown_with_its_holder) {
+    rt::mutex lock;
+    rt::rwlock table;
+    observed_core core;
+    core.spawn(holds(lock, table));
+    while (!lock.is_locked() || table.try_read()) {
+    }
+    core.spawn(wants(lock));
+    core.spawn(reads(table));
+    const auto runtimes = observed().read();
+    std::map<std::uintptr_t, std::uint64_t> holders; // by lock
+    std::uint64_t holder = 0;
+    while (holders.size() < 2 || holder == 0) {
+        holders.clear();
+        holder = 0;
+        walk_tasks(runtimes, no_deadline, [&](const task_facts& task) {
+            if (task.waits_for == rt::detail::wait_kind::mutex && task.is_consistent) {
+                holders[task.wait_object] = task.held_by;
+            } else if (task.waits_for == rt::detail::wait_kind::sleep) {
+                holder = task.id;
+                cr_assert_eq(task.held_by, 0U);
+            }
+        });
+    }
+    cr_assert_eq(holders[reinterpret_cast<std::uintptr_t>(&lock)], holder);
+    cr_assert_eq(holders[reinterpret_cast<std::uintptr_t>(&table)], holder);
 }
 
 Test(snapshot, a_deadline_that_has_passed_cuts_the_walk_after_a_batch) {

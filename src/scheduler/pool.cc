@@ -71,6 +71,12 @@ void pool::schedule(task_header* task) noexcept {
         self->schedule_local(task);
         return;
     }
+    // acquire: pairs with the release in drain. A spawn after the end: its handle keeps the pool,
+    // so it need not be counted, and many of them in a row do not keep see_guests_off from its end.
+    if (state_->phase.load_acquire() == phase_done) {
+        state_->inject(0, {task, task, 1});
+        return;
+    }
     const std::uint32_t home = task->home;
     const auto& workers = state_->workers;
     const bool has_home = home < workers.size();

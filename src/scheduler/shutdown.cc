@@ -6,11 +6,11 @@
 //     is in; a task that never suspends holds the shutdown up.
 //  2. Workers meet in drain(). The last to arrive has the pool to itself, the others are at rest.
 //  3. It takes over all queues and asks every live task to abort. Tasks that wait are unwound,
-//  ready
-//     ones run to their next suspension first (nothing that was delivered is lost), new ones are
-//     destroyed. Destructors run in the task's context, on a worker, with a working runtime.
+//     ready ones run to their next suspension first (nothing that was delivered is lost), new ones
+//     are destroyed. Destructors run in the task's context, on a worker, with a working runtime.
 //  4. Tasks whose closures are still on the blocking pool are waited for.
-//  5. When no task is left the injection queues are closed, looked through once more, and the phase
+//  5. When no task is left but such as were spawned during the shutdown, of which there may be
+//     more and more, the injection queues are closed, looked through once more, and the phase
 //     becomes done. A spawn that comes later is cancelled by the spawner.
 //  6. Workers end; the owner joins them, waits for threads from outside that are still waking
 //     somebody, and destroys the drivers.
@@ -50,8 +50,13 @@ is_live_and_ours(const task_header* task, const detail::scheduler_base* ours) no
     if (id == 0 || task->scheduler != ours) {
         return false;
     }
-    const bool complete = (task->state.load_acquire() & detail::state_complete) != 0;
-    return !complete && task->id.load_acquire() == id;
+    const std::uint64_t state = task->state.load_acquire();
+    // Aborted before its first turn: it was spawned during the shutdown (pool::schedule_new) and is
+    // in a queue, or the spawner is about to cancel it; it needs no request. Threads from outside
+    // may make such tasks faster than a walk can count them.
+    const bool is_refused = (state & detail::state_aborted) != 0 && task->polls == 0;
+    const bool is_complete = (state & detail::state_complete) != 0;
+    return !is_complete && !is_refused && task->id.load_acquire() == id;
 }
 
 void abort_one(void* block, void* context) noexcept {
@@ -118,7 +123,7 @@ void pool_state::cancel_all(worker& self) noexcept {
         for (int round = 0; round < shutdown_rounds && self.run_some(); ++round) {
             any = true;
         }
-        if (walk.live == 0 && !any) {
+        if (walk.live == 0) {
             for (const std::unique_ptr<inject_queue>& queue : injected) {
                 queue->close();
             }

@@ -95,6 +95,35 @@ Test(shutdown_storm, b094_spawns_from_outside_resolve_while_the_runtime_goes) {
     });
 }
 
+// Threads that never stop spawning do not keep the runtime from its end.
+Test(shutdown_storm, b094_ends_although_others_go_on_spawning) {
+    repeat(1s, [](rt::base::random_source& random) {
+        census counted;
+        auto runtime = std::make_unique<rt::runtime>(with_workers(random.below(3)));
+        rt::atomic<bool> is_over{false};
+        std::vector<std::thread> spawners;
+        for (int t = 0; t < 3; ++t) {
+            spawners.emplace_back([&, onto = runtime->get_handle()] {
+                while (!is_over.load_acquire()) {
+                    onto.spawn([](member /*owned*/) -> task<void> {
+                            co_await rt::yield();
+                        }(member(counted)))
+                        .detach();
+                }
+            });
+        }
+        for (std::uint32_t spin = random.below(100'000); spin != 0; --spin) {
+            rt::fence_acquire();
+        }
+        runtime.reset();
+        is_over.store_release(true);
+        for (std::thread& each : spawners) {
+            each.join();
+        }
+        cr_assert_eq(counted.live.load_acquire(), 0);
+    });
+}
+
 Test(shutdown_storm, b094_wakes_from_outside_are_harmless_while_the_runtime_goes) {
     repeat(4s, [](rt::base::random_source& random) {
         census counted;

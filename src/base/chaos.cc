@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The chaos hook of rt::atomic, called before each atomic operation in builds with RT_CHAOS.
+// The chaos hook of rt::atomic, called before each atomic operation in builds with
+// features::chaos or RT_CHAOS.
 //
 // Mostly it does nothing; sometimes it spins for a random while, rarely it gives up the CPU. The
 // stream of each thread is derived from one seed, LIBRT_CHAOS_SEED when set and otherwise the
@@ -52,9 +53,10 @@ std::uint64_t choose_seed() noexcept {
 
 base::random_source& source_of_this_thread() noexcept {
     static const std::uint64_t seed = choose_seed();
-    // relaxed: only uniqueness is needed. tidy:allow banned: as above
-    const std::uint64_t own = thread_count.fetch_add(1, std::memory_order_relaxed);
-    thread_local base::random_source source(seed + own);
+    // Once per thread. relaxed: only uniqueness is needed. tidy:allow banned: as above
+    thread_local base::random_source source(
+        seed + thread_count.fetch_add(1, std::memory_order_relaxed) // tidy:allow banned: as above
+    );
     return source;
 }
 

@@ -10,9 +10,10 @@
 // strongest order its success order allows for a load: relaxed and release fail relaxed, acquire
 // and acq_rel fail acquire, seq_cst fails seq_cst.
 //
-// With RT_CHAOS defined each operation first calls chaos_point(), which spins or yields at random
-// from a printed seed (src/base/chaos.cc): a cheap way to widen the windows that a test must hit.
-// Library and test program must agree on RT_CHAOS.
+// With features::chaos (configure --enable-chaos) each operation first calls chaos_point(), which
+// spins or yields at random from a printed seed (src/base/chaos.cc): a cheap way to widen the
+// windows that a test must hit. RT_CHAOS does the same for a build beside the one that was
+// configured; its library and its programs must agree on it.
 //
 // Rejected: macros that generate the operations (shorter, but no debugger or editor finds them),
 // and a default order (the wrong one is then invisible).
@@ -42,10 +43,10 @@ inline constexpr bool thread_sanitizer = false;
 #if defined(RT_CHAOS)
 inline constexpr bool chaos_enabled = true;
 #else
-inline constexpr bool chaos_enabled = false;
+inline constexpr bool chaos_enabled = features::chaos;
 #endif
 
-/// Spins, yields or does nothing, at random. Defined in every build; called only under RT_CHAOS.
+/// Spins, yields or does nothing, at random. Defined in every build; called if chaos_enabled.
 RT_API void chaos_point() noexcept;
 
 inline void before_atomic() noexcept {
@@ -86,6 +87,7 @@ inline void compiler_barrier() noexcept {
 }
 
 inline void fence_acquire() noexcept {
+    detail::before_atomic();
     if constexpr (detail::thread_sanitizer) {
         (void)detail::fence_word.load(std::memory_order_acquire);
     } else {
@@ -94,6 +96,7 @@ inline void fence_acquire() noexcept {
 }
 
 inline void fence_release() noexcept {
+    detail::before_atomic();
     if constexpr (detail::thread_sanitizer) {
         detail::fence_word.fetch_add(1, std::memory_order_release);
     } else {
@@ -206,6 +209,7 @@ public:
 
     /// Adds without a locked instruction. REQUIRES: one thread writes this word; others only read.
     void bump_relaxed(delta_type delta) noexcept {
+        detail::before_atomic();
         value_.store(static_cast<T>(value_.load(rlx) + delta), rlx);
     }
 

@@ -69,8 +69,9 @@ struct config {
     std::uint32_t ring_entries = 256;
     // Task turns between two looks at the driver. Range 1-65536.
     std::uint32_t event_interval = 61;
-    // Task turns between two looks at the injection queue while the worker has its own work.
-    std::uint32_t inject_interval = 31;
+    // Task turns between two looks at the injection queue while the worker has its own work; 0: as
+    // many as take about 200 us, 2-127. Range 0-65536.
+    std::uint32_t inject_interval = 0;
     // Threads for rt::blocking, at most; 1-65536.
     std::uint32_t blocking_threads_max = 512;
     // How long an idle blocking thread stays.

@@ -59,7 +59,7 @@ void apply_environment(base::environment& env, config& settings) {
         env.uint("LIBRT_RING_ENTRIES", {ring_entries_min, ring_entries_max}), settings.ring_entries
     );
     take(env.uint("LIBRT_EVENT_INTERVAL", {1, interval_max}), settings.event_interval);
-    take(env.uint("LIBRT_INJECT_INTERVAL", {1, interval_max}), settings.inject_interval);
+    take(env.uint("LIBRT_INJECT_INTERVAL", {0, interval_max}), settings.inject_interval);
     take(env.uint("LIBRT_BLOCKING_MAX", {1, blocking_max}), settings.blocking_threads_max);
     if (const auto keep = env.duration("LIBRT_BLOCKING_KEEP")) {
         settings.blocking_keep_alive = std::chrono::milliseconds(*keep / 1'000'000);
@@ -106,7 +106,7 @@ void check_range(
 void check(const config& settings, std::vector<std::string>& faults) {
     check_range(faults, "workers", settings.workers, 0, workers_max);
     check_range(faults, "event_interval", settings.event_interval, 1, interval_max);
-    check_range(faults, "inject_interval", settings.inject_interval, 1, interval_max);
+    check_range(faults, "inject_interval", settings.inject_interval, 0, interval_max);
     check_range(faults, "blocking_threads_max", settings.blocking_threads_max, 1, blocking_max);
     check_range(faults, "ring_entries", settings.ring_entries, ring_entries_min, ring_entries_max);
     if (!std::has_single_bit(settings.ring_entries)) {

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The pool: scheduling from outside, waiting from outside, and what observers see. How it starts is
-// in startup.cc, how it ends in shutdown.cc.
-//
-// A worker of this pool schedules onto itself; every other thread goes through the injection queue
-// of the node where the task ran last. Such a guest may be overtaken by the task that it has
-// queued, and by the end of the runtime with it; the count of guests is what shutdown waits for.
+// The pool: waking workers, waiting from outside, and what observers see. How it starts is in
+// startup.cc, how a task is queued in schedule.cc, how it ends in shutdown.cc.
 #include "base/assert.h"
 #include "scheduler/pool_state.h"
 #include "scheduler/scheduler.h"
@@ -63,50 +59,6 @@ pool::~pool() {
     if (state_ != nullptr) {
         shut_down();
     }
-}
-
-void pool::schedule(task_header* task) noexcept {
-    worker* const self = this_thread.worker;
-    if (self != nullptr && this_thread.scheduler == this) {
-        self->schedule_local(task);
-        return;
-    }
-    // acquire: pairs with the release in drain. A spawn after the end: its handle keeps the pool,
-    // so it need not be counted, and many of them in a row do not keep see_guests_off from its end.
-    if (state_->phase.load_acquire() == phase_done) {
-        state_->inject(0, {task, task, 1});
-        return;
-    }
-    const std::uint32_t home = task->home;
-    const auto& workers = state_->workers;
-    const bool has_home = home < workers.size();
-    // From here on the task may run and end, and with it the runtime; see see_guests_off.
-    state_->guests.add_acq_rel(1);
-    state_->inject(has_home ? workers[home]->node : 0, {task, task, 1});
-    state_->guests.sub_acq_rel(1);
-}
-
-void pool::schedule_joiner(task_header* task) noexcept {
-    worker* const self = this_thread.worker;
-    if (self != nullptr && this_thread.scheduler == this) {
-        self->schedule_joiner(task);
-        return;
-    }
-    schedule(task);
-}
-
-void pool::schedule_new(task_header* task) noexcept {
-    if (state_->phase.load_relaxed() != phase_running) {
-        // The pool ends: a task that is spawned now does not begin. Relaxed: one that slips through
-        // is found by the leader's walk.
-        task->state.or_relaxed(detail::state_aborted);
-    }
-    worker* const self = this_thread.worker;
-    if (self != nullptr && this_thread.scheduler == this) {
-        self->schedule_new(task);
-        return;
-    }
-    schedule(task);
 }
 
 void pool::wait_for(const detail::join_handle_base& handle) noexcept {

@@ -3,6 +3,7 @@
 // The scheduler's constants that are not knobs, with their origins. The knobs are in rt::config.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace rt::scheduler {
@@ -18,6 +19,10 @@ inline constexpr std::uint32_t lifo_streak_max = 7;
 
 // Turns in a row that the ring has then: it keeps an eighth of the worker.
 inline constexpr std::uint32_t ring_streak_max = 8;
+
+// Tasks that a busy worker takes from the injection queue at a look, at most: with one, a queue
+// that fills faster than a task per look never empties.
+inline constexpr std::size_t inject_batch_max = 8;
 
 // Fresh tasks moved to the ring at once, at most: half a ring, which is what one thief takes.
 inline constexpr std::uint32_t share_max = 128;

@@ -27,31 +27,13 @@ namespace rt::scheduler {
 using detail::this_thread;
 using metrics::worker_counters;
 
-// The handler runs on the same thread: a compiler barrier is all that the flag needs.
-class worker::queue_use {
-public:
-    explicit queue_use(worker& self) noexcept
-        : self_(self) {
-        self_.is_using_queues_ = true;
-        compiler_barrier();
-    }
-    queue_use(const queue_use&) = delete;
-    queue_use& operator=(const queue_use&) = delete;
-    ~queue_use() {
-        compiler_barrier();
-        self_.is_using_queues_ = false;
-    }
-
-private:
-    worker& self_;
-};
-
 worker::worker(pool_state& pool, std::uint32_t own_index, std::uint32_t own_node) noexcept
     : index(own_index)
     , node(own_node)
     , wheel(base::monotonic_ns())
     , pool_(pool)
-    , random_(own_index + 1) {
+    , random_(own_index + 1)
+    , pace_(pool.settings.inject_interval) {
 }
 
 worker::~worker() {
@@ -179,21 +161,20 @@ task_header* worker::next_local() noexcept {
 
 task_header* worker::next() noexcept {
     if (--until_inject_ == 0) {
-        until_inject_ = pool_.settings.inject_interval;
-        const task_chain one = pool_.inject_of(node).pop(1);
-        if (one.count != 0) {
-            metrics::count(&worker_counters::injected);
-            return one.first;
+        until_inject_ = pace_.interval();
+        if (task_header* const task = next_injected(inject_batch_max)) {
+            return task;
         }
     }
     if (task_header* const task = next_local()) {
         return task;
     }
-    return next_injected();
+    return next_injected(local_queue::capacity / 2);
 }
 
-// Takes this worker's share of the injection queues, nearest first.
-task_header* worker::next_injected() noexcept {
+// Takes this worker's share of the first injection queue that has something, nearest first, but not
+// more than `most`.
+task_header* worker::next_injected(std::size_t most) noexcept {
     const std::uint32_t nodes = pool_.node_count();
     for (std::uint32_t i = 0; i < nodes; ++i) {
         inject_queue& from = pool_.inject_of(node + i);
@@ -202,9 +183,7 @@ task_header* worker::next_injected() noexcept {
             continue;
         }
         const std::size_t share = queued / pool_.workers.size() + 1;
-        const task_chain chain = from.pop(
-            static_cast<std::uint32_t>(std::min<std::size_t>(share, local_queue::capacity / 2))
-        );
+        const task_chain chain = from.pop(static_cast<std::uint32_t>(std::min(share, most)));
         if (chain.count == 0) {
             continue;
         }
@@ -237,7 +216,7 @@ task_header* worker::search() noexcept {
     if (task_header* const task = steal()) {
         return task;
     }
-    return next_injected();
+    return next_injected(local_queue::capacity / 2);
 }
 
 // One round over the victims, nearest group first, each group from a random start.
@@ -270,129 +249,13 @@ void worker::stop_searching() noexcept {
     }
 }
 
-// Appends to the ring; spills the newest half to the node's injection queue when it is full.
-void worker::push(task_header* task) noexcept {
-    for (int attempt = 0; attempt < 2; ++attempt) {
-        if (queue.try_push(task)) {
-            return;
-        }
-        const task_chain chain = queue.take_overflow(task);
-        if (chain.count != 0) {
-            metrics::count(&worker_counters::overflows);
-            pool_.inject(node, chain);
-            return;
-        }
-    }
-    pool_.inject(node, {task, task, 1}); // full, and a thief is copying: do not wait for it
-}
-
-void worker::schedule_local(task_header* task) noexcept {
-    const queue_use use(*this);
-    counters.local_schedules.bump_relaxed(1);
-    if (is_delivering_) {
-        push(task); // a batch: after_driver wakes somebody if it is more than one
-        return;
-    }
-    has_private_.store_relaxed(true);
-    if (task_header* const evicted = std::exchange(lifo_, task)) {
-        push(evicted);
-        notify_soon();
-    }
-}
-
-void worker::schedule_new(task_header* task) noexcept {
-    const queue_use use(*this);
-    counters.local_schedules.bump_relaxed(1);
-    has_private_.store_relaxed(true);
-    if (!fresh_.try_push(task)) {
-        push(task);
-    }
-    share();
-}
-
-// Lets others have some of the spawned tasks: the older half, once the ring has run empty or while
-// somebody sleeps. One is always kept, so a chain of spawns stays where it is.
-void worker::share() noexcept {
-    if (pool_.workers.size() == 1 || fresh_.size() < 2) {
-        return;
-    }
-    const bool somebody_sleeps = pool_.sleepers.may_wake();
-    if (!somebody_sleeps && !queue.is_empty()) {
-        return;
-    }
-    for (std::uint32_t left = std::min(fresh_.size() / 2, share_max); left != 0; --left) {
-        task_header* const task = fresh_.pop_oldest();
-        if (!queue.try_push(task)) {
-            push(task);
-            break;
-        }
-    }
-    if (somebody_sleeps) {
-        pool_.notify(index);
-    } else {
-        has_unfenced_push_ = true;
-    }
-}
-
-// Inside a tree of tasks the parent goes on at once: what it spawns or ends next is warm, and the
-// tree stays depth-first. A parent of many, whose children have gone to the ring, goes behind them:
-// it will join the siblings next, and by then they have ended and it does not suspend once for
-// each.
-void worker::schedule_joiner(task_header* task) noexcept {
-    if (fresh_.size() != 0 || queue.is_empty()) {
-        schedule_local(task);
-        return;
-    }
-    const queue_use use(*this);
-    counters.local_schedules.bump_relaxed(1);
-    push(task);
-    if (!is_delivering_) {
-        notify_soon();
-    }
-}
-
-// Wakes a sleeper for what this turn has pushed. The fence that closes the race with a worker that
-// is just falling asleep is paid once, at the end of the turn; until then a look without it finds
-// those that sleep already.
-void worker::notify_soon() noexcept {
-    if (pool_.workers.size() == 1) {
-        return;
-    }
-    if (pool_.sleepers.may_wake()) {
-        pool_.notify(index);
-    } else {
-        has_unfenced_push_ = true;
-    }
-}
-
-void worker::defer(task_header* task) noexcept {
-    const queue_use use(*this);
-    metrics::count(&worker_counters::yields);
-    task->queue_next = nullptr;
-    (deferred_.last == nullptr ? deferred_.first : deferred_.last->queue_next) = task;
-    deferred_.last = task;
-    ++deferred_.count;
-}
-
-void worker::take_deferred() noexcept {
-    const task_chain chain = std::exchange(deferred_, {});
-    task_header* task = chain.first;
-    for (std::uint32_t left = chain.count; left != 0; --left) {
-        task_header* const following = task->queue_next;
-        push(task);
-        task = following;
-    }
-    if (chain.count > 1) {
-        pool_.notify(index);
-    }
-}
-
 // Delivers what the kernel has, and puts the yielded tasks behind it.
 void worker::maintain() noexcept {
     until_maintain_ = pool_.settings.event_interval;
     is_delivering_ = true;
     driver_->poll(true);
     after_driver();
+    pace_.end(counters.polls.load_relaxed(), this_thread.coarse_ns);
     take_deferred();
 }
 
@@ -428,6 +291,7 @@ void worker::park() noexcept {
     pool_.dog.stir();
     until_maintain_ = pool_.settings.event_interval;
     after_driver();
+    pace_.begin(counters.polls.load_relaxed(), this_thread.coarse_ns);
 }
 
 void worker::sleep(std::int64_t deadline_ns) noexcept {
@@ -449,37 +313,6 @@ void worker::unpark() noexcept {
         metrics::count(&worker_counters::wakes_sent);
         driver_->wake();
     }
-}
-
-void worker::on_kick() noexcept {
-    if (!is_in_turn_ || is_using_queues_) {
-        return; // it is about to look after itself, or will be kicked again
-    }
-    // The ring's producer is this thread, interrupted outside of its operations: try_push is safe.
-    // What does not fit stays; the ring is full of work for others then.
-    while (lifo_ != nullptr && queue.try_push(lifo_)) {
-        lifo_ = nullptr;
-    }
-    while (task_header* const task = fresh_.pop_oldest()) {
-        if (!queue.try_push(task)) {
-            fresh_.push_oldest(task);
-            break;
-        }
-    }
-    while (deferred_.first != nullptr) {
-        task_header* const task = deferred_.first;
-        task_header* const following = task->queue_next;
-        if (!queue.try_push(task)) {
-            break;
-        }
-        deferred_.first = following;
-        --deferred_.count;
-    }
-    if (deferred_.first == nullptr) {
-        deferred_ = {};
-    }
-    has_private_.store_relaxed(lifo_ != nullptr || fresh_.size() != 0);
-    driver_->kick();
 }
 
 bool worker::run_some() noexcept {

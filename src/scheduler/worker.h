@@ -13,6 +13,7 @@
 #include "driver/timer_wheel.h"
 #include "metrics/worker_counters.h"
 #include "scheduler/fresh_stack.h"
+#include "scheduler/inject_pace.h"
 #include "scheduler/local_queue.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/tuning.h"
@@ -101,7 +102,7 @@ private:
 
     void run_task(task_header* task) noexcept;
     [[nodiscard]] task_header* next_local() noexcept;
-    [[nodiscard]] task_header* next_injected() noexcept;
+    [[nodiscard]] task_header* next_injected(std::size_t most) noexcept;
     [[nodiscard]] task_header* next() noexcept;
     [[nodiscard]] task_header* search() noexcept;
     [[nodiscard]] task_header* steal() noexcept;
@@ -110,7 +111,13 @@ private:
     class queue_use;
 
     [[nodiscard]] task_header* take_private() noexcept;
-    void share() noexcept;
+    // Lets others have some of the spawned tasks, if there are enough of them.
+    void share() noexcept {
+        if (fresh_.size() >= 2 && !victims.empty()) {
+            share_fresh();
+        }
+    }
+    void share_fresh() noexcept;
     void notify_soon() noexcept;
     void stop_searching() noexcept;
     void maintain() noexcept;
@@ -130,8 +137,9 @@ private:
     task_chain deferred_;             // owner only: tasks that have yielded
     atomic<bool> has_private_{false}; // owner writes at the end of each turn
     base::random_source random_;
-    std::uint32_t until_maintain_ = 1;                // turns left before the driver is looked at
-    std::uint32_t until_inject_ = 1;                  // turns left before the injection queue is
+    std::uint32_t until_maintain_ = 1; // turns left before the driver is looked at
+    std::uint32_t until_inject_ = 1;   // turns left before the injection queue is
+    inject_pace pace_;
     std::uint32_t private_left_ = private_streak_max; // turns until the ring has some
     std::uint32_t lifo_left_ = lifo_streak_max;       // of these, from the LIFO slot in a row
     std::uint32_t ring_left_ = ring_streak_max;       // turns that the ring has then

@@ -129,7 +129,7 @@ Test(config, b033_every_fault_of_the_code_is_named) {
     config wanted;
     wanted.workers = 5000;
     wanted.event_interval = 0;
-    wanted.inject_interval = 0;
+    wanted.inject_interval = 70'000;
     wanted.blocking_threads_max = 0;
     wanted.ring_entries = 33;
     wanted.cpus = "1-";

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+//
+// Where a ready task goes.
+//
+// On a worker of the pool: a task that was woken goes to the LIFO slot, whose former content goes
+// to the ring; a task that was spawned to the fresh stack; a batch that the driver or the wheel
+// delivers to the ring; what does not fit into the ring to the node's injection queue. From every
+// other thread: to the injection queue of the node where the task ran last. Such a guest may be
+// overtaken by the task that it has queued, and by the end of the runtime with it; the count of
+// guests is what shutdown waits for.
+//
+// Who is woken for it is idle.h's business; on_kick, at the end, is what a worker in a long turn
+// does with its private tasks when the watchdog asks.
+#include "scheduler/pool_state.h"
+#include "scheduler/tuning.h"
+#include "scheduler/worker.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace rt::scheduler {
+
+using detail::this_thread;
+using metrics::worker_counters;
+
+// The handler runs on the same thread: a compiler barrier is all that the flag needs.
+class worker::queue_use {
+public:
+    explicit queue_use(worker& self) noexcept
+        : self_(self) {
+        self_.is_using_queues_ = true;
+        compiler_barrier();
+    }
+    queue_use(const queue_use&) = delete;
+    queue_use& operator=(const queue_use&) = delete;
+    ~queue_use() {
+        compiler_barrier();
+        self_.is_using_queues_ = false;
+    }
+
+private:
+    worker& self_;
+};
+
+// Appends to the ring; spills the newest half to the node's injection queue when it is full.
+void worker::push(task_header* task) noexcept {
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        if (queue.try_push(task)) {
+            return;
+        }
+        const task_chain chain = queue.take_overflow(task);
+        if (chain.count != 0) {
+            metrics::count(&worker_counters::overflows);
+            pool_.inject(node, chain);
+            return;
+        }
+    }
+    pool_.inject(node, {task, task, 1}); // full, and a thief is copying: do not wait for it
+}
+
+void worker::schedule_local(task_header* task) noexcept {
+    const queue_use use(*this);
+    counters.local_schedules.bump_relaxed(1);
+    if (is_delivering_) {
+        push(task); // a batch: after_driver wakes somebody if it is more than one
+        return;
+    }
+    has_private_.store_relaxed(true);
+    if (task_header* const evicted = std::exchange(lifo_, task)) {
+        push(evicted);
+        notify_soon();
+    }
+}
+
+void worker::schedule_new(task_header* task) noexcept {
+    const queue_use use(*this);
+    counters.local_schedules.bump_relaxed(1);
+    has_private_.store_relaxed(true);
+    if (!fresh_.try_push(task)) {
+        push(task);
+    }
+    share();
+}
+
+// Lets others have some of the spawned tasks: the older half, once the ring has run empty or while
+// somebody sleeps. One is always kept, so a chain of spawns stays where it is.
+void worker::share_fresh() noexcept {
+    const bool somebody_sleeps = pool_.sleepers.may_wake();
+    if (!somebody_sleeps && !queue.is_empty()) {
+        return;
+    }
+    for (std::uint32_t left = std::min(fresh_.size() / 2, share_max); left != 0; --left) {
+        task_header* const task = fresh_.pop_oldest();
+        if (!queue.try_push(task)) {
+            push(task);
+            break;
+        }
+    }
+    if (somebody_sleeps) {
+        pool_.notify(index);
+    } else {
+        has_unfenced_push_ = true;
+    }
+}
+
+// Inside a tree of tasks the parent goes on at once: what it spawns or ends next is warm, and the
+// tree stays depth-first. A parent of many, whose children have gone to the ring, goes behind them:
+// it will join the siblings next, and by then they have ended and it does not suspend once for
+// each.
+void worker::schedule_joiner(task_header* task) noexcept {
+    if (fresh_.size() != 0 || queue.is_empty()) {
+        schedule_local(task);
+        return;
+    }
+    const queue_use use(*this);
+    counters.local_schedules.bump_relaxed(1);
+    push(task);
+    if (!is_delivering_) {
+        notify_soon();
+    }
+}
+
+// Wakes a sleeper for what this turn has pushed. The fence that closes the race with a worker that
+// is just falling asleep is paid once, at the end of the turn; until then a look without it finds
+// those that sleep already.
+void worker::notify_soon() noexcept {
+    if (victims.empty()) {
+        return;
+    }
+    if (pool_.sleepers.may_wake()) {
+        pool_.notify(index);
+    } else {
+        has_unfenced_push_ = true;
+    }
+}
+
+void worker::defer(task_header* task) noexcept {
+    const queue_use use(*this);
+    metrics::count(&worker_counters::yields);
+    task->queue_next = nullptr;
+    (deferred_.last == nullptr ? deferred_.first : deferred_.last->queue_next) = task;
+    deferred_.last = task;
+    ++deferred_.count;
+}
+
+void worker::take_deferred() noexcept {
+    const task_chain chain = std::exchange(deferred_, {});
+    task_header* task = chain.first;
+    for (std::uint32_t left = chain.count; left != 0; --left) {
+        task_header* const following = task->queue_next;
+        push(task);
+        task = following;
+    }
+    if (chain.count > 1) {
+        pool_.notify(index);
+    }
+}
+
+void worker::on_kick() noexcept {
+    if (!is_in_turn_ || is_using_queues_) {
+        return; // it is about to look after itself, or will be kicked again
+    }
+    // The ring's producer is this thread, interrupted outside of its operations: try_push is safe.
+    // What does not fit stays; the ring is full of work for others then.
+    while (lifo_ != nullptr && queue.try_push(lifo_)) {
+        lifo_ = nullptr;
+    }
+    while (task_header* const task = fresh_.pop_oldest()) {
+        if (!queue.try_push(task)) {
+            fresh_.push_oldest(task);
+            break;
+        }
+    }
+    while (deferred_.first != nullptr) {
+        task_header* const task = deferred_.first;
+        task_header* const following = task->queue_next;
+        if (!queue.try_push(task)) {
+            break;
+        }
+        deferred_.first = following;
+        --deferred_.count;
+    }
+    if (deferred_.first == nullptr) {
+        deferred_ = {};
+    }
+    has_private_.store_relaxed(lifo_ != nullptr || fresh_.size() != 0);
+    driver_->kick();
+}
+
+void pool::schedule(task_header* task) noexcept {
+    worker* const self = this_thread.worker;
+    if (self != nullptr && this_thread.scheduler == this) {
+        self->schedule_local(task);
+        return;
+    }
+    // acquire: pairs with the release in drain. A spawn after the end: its handle keeps the pool,
+    // so it need not be counted, and many of them in a row do not keep see_guests_off from its end.
+    if (state_->phase.load_acquire() == phase_done) {
+        state_->inject(0, {task, task, 1});
+        return;
+    }
+    const std::uint32_t home = task->home;
+    const auto& workers = state_->workers;
+    const bool has_home = home < workers.size();
+    // From here on the task may run and end, and with it the runtime; see see_guests_off.
+    state_->guests.add_acq_rel(1);
+    state_->inject(has_home ? workers[home]->node : 0, {task, task, 1});
+    state_->guests.sub_acq_rel(1);
+}
+
+void pool::schedule_joiner(task_header* task) noexcept {
+    worker* const self = this_thread.worker;
+    if (self != nullptr && this_thread.scheduler == this) {
+        self->schedule_joiner(task);
+        return;
+    }
+    schedule(task);
+}
+
+void pool::schedule_new(task_header* task) noexcept {
+    if (state_->phase.load_relaxed() != phase_running) {
+        // The pool ends: a task that is spawned now does not begin. Relaxed: one that slips through
+        // is found by the leader's walk.
+        task->state.or_relaxed(detail::state_aborted);
+    }
+    worker* const self = this_thread.worker;
+    if (self != nullptr && this_thread.scheduler == this) {
+        self->schedule_new(task);
+        return;
+    }
+    schedule(task);
+}
+
+} // namespace rt::scheduler

@@ -20,6 +20,7 @@
 #include <rt/spawn.h>
 #include <rt/sync.h>
 #include <rt/task.h>
+#include <rt/task_local.h>
 #include <rt/task_name.h>
 #include <rt/time.h>
 #include <rt/topology.h>

@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/random.h"
 #include "task/task.h"
+#include "task/task_local.h"
 
 #include <rt/detail/branches.h>
 #include <rt/detail/context.h>
@@ -48,6 +49,10 @@ task_header* branch_group::add_frame(void* frame, site at) noexcept {
         cancel_members();
         return nullptr;
     }
+    if (branch_count_ == 0) {
+        rt::tasks::make_bridge(bridge_, this_thread.task);
+    }
+    branch->boundary = &bridge_; // so that it sees the values of its task
     slots_[branch_count_++] = branch;
     ++live_;
     if (is_cancelling_) {

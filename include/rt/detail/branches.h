@@ -147,7 +147,8 @@ private:
     static void on_child_ended(completion_listener* listener, task_header* child) noexcept;
 
     inbox inbox_;
-    task_header** const slots_;          // the branches, ended ones too; their handles keep them
+    cancel_boundary bridge_;    // where the branches' boundaries end; see src/task/task_local.h
+    task_header** const slots_; // the branches, ended ones too; their handles keep them
     task_header* ready_first_ = nullptr; // not begun, or yielded
     task_header* ready_last_ = nullptr;
     group_child* children_ = nullptr; // those that have not ended

@@ -6,9 +6,9 @@
 // with the store of a null that the spawn does anyway. The text must outlive the task, because
 // observers read names without a lock and late. Text in the frame would need every reader to check
 // that the frame is still there, and a count of users would need every task's end to look. Measured
-// on the spawn and join of a task (x86_64, 2 cores, median of 9): unnamed and literal the same
-// within the noise of 1 ns; of() with a text that is known, 40 ns. The price is that the table
-// only grows; it is bounded.
+// on spawn and join on current_thread (x86_64, a shared machine, hence the 5th percentile of 301
+// runs of 10,000, three times): unnamed 100 to 104 ns, a literal 102 to 104, of() with a text that
+// is known 137 to 142. The price is that the table only grows; it is bounded.
 //
 // An open-addressing table of fixed size: no lock is held while memory is asked for, nothing moves.
 #include "base/lock.h"

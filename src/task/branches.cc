@@ -246,21 +246,19 @@ bool branch_group::await_ready() noexcept {
 
 bool branch_group::suspend(void* self) noexcept {
     task_header* const owner = attach_to_current(*this, "a join, select or scope");
-    const bool is_shielded = policy_ == group_policy::shielded;
+    if (ready_first_ == nullptr && inbox_.expect(owner)) {
+        return commit_suspend(owner, self, this, wait_kind::scope, this);
+    }
+    // There is more to do, and there may always be: a cancellation is not left to commit_suspend.
     // acquire: pairs with request_cancel.
-    if (ready_first_ != nullptr && !is_shielded &&
-        (owner->state.load_acquire() & cancel_bits) != 0) {
+    const bool is_asked = (owner->state.load_acquire() & cancel_bits) != 0;
+    if (is_asked && policy_ != group_policy::shielded && !is_task_cancelled_) {
         is_task_cancelled_ = true;
         cancel_members();
         return false; // they unwind in the next turn
     }
-    if (ready_first_ == nullptr) {
-        if (inbox_.expect(owner)) {
-            return commit_suspend(owner, self, this, wait_kind::scope, this);
-        }
-        if (consume_budget()) {
-            return false;
-        }
+    if (ready_first_ == nullptr && consume_budget()) {
+        return false;
     }
     // Some branch has yielded, or all of them go on and on: give way, without being taken for a
     // task that has nothing registered anywhere (wait_kind::yield).

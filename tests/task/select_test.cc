@@ -8,11 +8,13 @@
 #include <rt/runtime.h>
 #include <rt/select.h>
 #include <rt/spawn.h>
+#include <rt/sync/notify.h>
 #include <rt/time.h>
 #include <rt/yield.h>
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -260,6 +262,43 @@ task<bool> times_out(census* counted, int yielding) {
     co_return !slow && !busy && counter > 0 && counted->live.load_acquire() == 0;
 }
 
+task<void> plays(rt::notify* own, rt::notify* others, long* rounds) {
+    for (;;) {
+        others->notify_one();
+        co_await own->notified();
+        ++*rounds;
+    }
+}
+
+// Two parts that keep waking each other: some part is ready whenever one looks.
+task<bool> stops_ping_pong() {
+    rt::notify ping;
+    rt::notify pong;
+    long rounds = 0;
+    auto late = co_await rt::timeout(
+        1ms, rt::join(plays(&ping, &pong, &rounds), plays(&pong, &ping, &rounds))
+    );
+    rt::join_handle<void> victim = rt::spawn(
+        [](rt::notify* a, rt::notify* b, long* count) -> task<void> {
+            co_await rt::join(plays(a, b, count), plays(b, a, count));
+        },
+        &ping,
+        &pong,
+        &rounds
+    );
+    const long before = rounds;
+    while (rounds == before && !victim.is_finished()) {
+        co_await rt::yield();
+    }
+    victim.abort();
+    try {
+        co_await std::move(victim);
+    } catch (const rt::join_error&) {
+        co_return !late && rounds > 0;
+    }
+    co_return false;
+}
+
 // Winner and deadline come at about the same time, on and off the worker.
 task<int> races_a_deadline(int rounds) {
     int outcomes = 0;
@@ -343,6 +382,14 @@ Test(select, deadlines_unwind_parts_that_wait_and_parts_that_yield) {
         cr_assert(runtime.block_on(times_out(&counted, 1)));
         cr_assert(runtime.block_on(times_out(&counted, 1'000'000)));
     });
+}
+
+Test(select, parts_that_keep_waking_each_other_can_be_cancelled) {
+    // The rounds are counted without a lock: one worker, so that the test may read them.
+    for (const std::uint32_t workers : {0U, 1U}) {
+        rt::runtime runtime(rt::test::with_workers(workers));
+        cr_assert(runtime.block_on(stops_ping_pong()));
+    }
 }
 
 Test(select, outcomes_are_whole_when_everything_happens_at_once) {

@@ -2,6 +2,9 @@
 //
 // The pool: waking workers, waiting from outside, and what observers see. How it starts is in
 // startup.cc, how a task is queued in schedule.cc, how it ends in shutdown.cc.
+//
+// Threads: notify, has_work and the views may be called by any; wait_for by one that is no worker;
+// shut_down by the owner, once. Views are relaxed reads: each figure was true a moment ago.
 #include "base/assert.h"
 #include "scheduler/pool_state.h"
 #include "scheduler/scheduler.h"

@@ -98,6 +98,12 @@ pin_decision decide_pin(
         RT_ASSERT(length > 0);
         return {pin_mode::cache_group, text};
     }
+    // A worker that is bound to a CPU waits while another thread of the program runs there, though
+    // its neighbours be idle: on two CPUs, a main thread that wakes tasks as fast as it can got 500
+    // wake-ups through in 742 us beside bound workers, and in 137 us beside unbound ones.
+    if (!request.cpus && worker_count == candidates.positions.size()) {
+        return {pin_mode::cache_group, "every CPU has a worker, and other threads need one, too"};
+    }
     return {pin_mode::cpu, "a CPU for each worker, and no sign that others use them"};
 }
 

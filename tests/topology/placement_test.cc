@@ -247,6 +247,15 @@ Test(placement, alone_means_one_cpu_each) {
     }
 }
 
+Test(placement, no_cpu_without_a_worker_means_sharing) {
+    const placement made = placed(real_machine(), {.worker_count = 16});
+    cr_assert(made.pin() == pin_mode::cache_group);
+    cr_assert(made.pin_reason().find("every CPU has a worker") != std::string::npos);
+    const placement dedicated =
+        placed(real_machine(), {.worker_count = 2, .cpus = cpu_set::parse("0-1").value()});
+    cr_assert(dedicated.pin() == pin_mode::cpu);
+}
+
 Test(placement, a_binding_quota_means_sharing) {
     const placement made = placed(real_machine(), {.quota = cpu_quota{2, "cpu.max"}});
     cr_assert(made.worker_count() == 2);

@@ -22,6 +22,7 @@
 
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 #include <pthread.h>
 
@@ -131,20 +132,16 @@ free_block* carve(class_pool& pool, std::size_t index, std::uint32_t node) noexc
         block->next = head;
         head = block;
     }
+    head->batch_length = count;
     // release: pairs with the acquire in for_each_header; the ids above are visible with it.
     chunk->carved.store_release(first + count);
     return head;
 }
 
-std::size_t length_of(const free_block* block) noexcept {
-    std::size_t count = 0;
-    for (; block != nullptr; block = block->next) {
-        ++count;
-    }
-    return count;
-}
-
-void push_batch(std::size_t index, std::uint32_t node, free_block* batch) noexcept {
+void push_batch(
+    std::size_t index, std::uint32_t node, free_block* batch, std::size_t length
+) noexcept {
+    batch->batch_length = length;
     class_pool& pool = pools[node].classes[index];
     base::guard guard(pool.lock);
     batch->next_batch = pool.batches;
@@ -152,18 +149,21 @@ void push_batch(std::size_t index, std::uint32_t node, free_block* batch) noexce
 }
 
 // Pushes a chain to the pools its blocks were carved for.
-void push_home(std::size_t index, free_block* chain) noexcept {
+void push_home(std::size_t index, free_block* chain, std::size_t length) noexcept {
     if (node_count.load_relaxed() == 1) {
-        push_batch(index, thread_frames.node, chain);
+        push_batch(index, thread_frames.node, chain, length);
         return;
     }
     while (chain != nullptr) {
         const std::uint32_t node = chunk_of(chain)->node;
         free_block* home = nullptr;
         free_block* rest = nullptr;
+        std::size_t home_length = 0;
         while (chain != nullptr) {
             free_block* const next = chain->next;
-            free_block*& list = chunk_of(chain)->node == node ? home : rest;
+            const bool is_home = chunk_of(chain)->node == node;
+            free_block*& list = is_home ? home : rest;
+            home_length += is_home ? 1 : 0;
             chain->next = list;
             list = chain;
             chain = next;
@@ -171,7 +171,7 @@ void push_home(std::size_t index, free_block* chain) noexcept {
         if (node != thread_frames.node) {
             home_batch_count.add_relaxed(1);
         }
-        push_batch(index, node, home);
+        push_batch(index, node, home, home_length);
         chain = rest;
     }
 }
@@ -197,10 +197,13 @@ void use_node(std::uint32_t node) noexcept {
 void flush_thread() noexcept {
     for (std::size_t index = 0; index < class_count; ++index) {
         detail::free_list& list = thread_frames.lists[index];
-        if (list.head != nullptr) {
-            push_home(index, list.head);
-            list = {};
+        if (list.spare != nullptr) {
+            push_home(index, list.spare, detail::frame_batch);
         }
+        if (list.head != nullptr) {
+            push_home(index, list.head, list.count);
+        }
+        list = {};
     }
 }
 
@@ -244,6 +247,12 @@ free_block* refill(std::size_t index) noexcept {
         register_thread();
     }
     memory::class_pool& pool = memory::pools[thread_frames.node].classes[index];
+    free_list& list = thread_frames.lists[index];
+    if (free_block* const spare = std::exchange(list.spare, nullptr)) {
+        list.head = spare->next;
+        list.count = frame_batch - 1;
+        return spare;
+    }
     free_block* batch = nullptr;
     {
         base::guard guard(pool.lock);
@@ -257,23 +266,19 @@ free_block* refill(std::size_t index) noexcept {
     if (batch == nullptr) {
         return nullptr;
     }
-    free_list& list = thread_frames.lists[index];
     list.head = batch->next;
-    list.count = memory::length_of(batch->next);
+    list.count = batch->batch_length - 1;
     return batch;
 }
 
+// The list in use is full: it becomes the spare one.
 void flush(std::size_t index) noexcept {
     free_list& list = thread_frames.lists[index];
-    free_block* const first = list.head;
-    free_block* last = first;
-    for (std::size_t i = 1; i < frame_batch; ++i) {
-        last = last->next;
+    if (list.spare != nullptr) {
+        memory::push_home(index, list.spare, frame_batch);
     }
-    list.head = last->next;
-    list.count -= frame_batch;
-    last->next = nullptr;
-    memory::push_home(index, first);
+    list.spare = std::exchange(list.head, nullptr);
+    list.count = 0;
 }
 
 void* allocate_frame_slow(std::size_t bytes) noexcept {

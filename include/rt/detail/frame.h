@@ -3,10 +3,11 @@
 // Coroutine frames and task headers come from per-thread free lists of 64-byte size classes.
 //
 // The fast paths are here because every promise's operator new is a template instantiated in user
-// code: a pop and a push on a list that only the calling thread touches, no atomic operation. A
-// list that runs empty or grows past its bound exchanges a whole batch with the pool of the
-// thread's NUMA node (src/memory/frame_pool.cc), so that memory freed on another worker goes home
-// 32 blocks at a time.
+// code: a pop and a push on a list that only the calling thread touches, no atomic operation. Each
+// class has two lists, one in use and a spare that is full or empty (the magazines of Bonwick and
+// Adams 2001); when both are empty or both are full, a whole one is exchanged with the pool of the
+// thread's NUMA node (src/memory/frame_pool.cc). So memory freed on another worker goes home 64
+// blocks at a time, and on one node nobody walks a list, whose blocks may be cold.
 //
 // Task headers are a class of their own and type-stable: a block that was a header once is a
 // header for ever, so that an observer may read any header at any time (src/task/registry.h).
@@ -24,8 +25,7 @@ namespace rt::detail {
 inline constexpr std::size_t frame_granule = 64;     // a cache line: frames never share one
 inline constexpr std::size_t frame_class_count = 16; // up to 1 KiB; larger frames use malloc
 inline constexpr std::size_t header_class = 16;      // the index of the type-stable class
-inline constexpr std::size_t frame_batch = 32;       // blocks moved to or from the node's pool
-inline constexpr std::size_t frame_list_max = 4 * frame_batch;
+inline constexpr std::size_t frame_batch = 64;       // blocks moved to or from the node's pool
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 inline constexpr bool frames_from_malloc = true;
@@ -40,10 +40,11 @@ inline constexpr bool frames_from_malloc = false;
 #endif
 
 // A free block. Only the first word is used while a block is on a thread's list; the first block
-// of a batch in a node's pool uses the second word to link batches.
+// of a batch in a node's pool uses the second word to link batches, and the third for its length.
 struct free_block {
     free_block* next;
     free_block* next_batch;
+    std::size_t batch_length;
 };
 
 // The links of a free header lie behind its state word, which observers and late cancellers may
@@ -52,7 +53,8 @@ inline constexpr std::size_t header_link_offset = sizeof(std::uint64_t);
 
 struct free_list {
     free_block* head = nullptr;
-    std::size_t count = 0;
+    std::size_t count = 0;       // at most frame_batch
+    free_block* spare = nullptr; // frame_batch blocks, or none
 };
 
 // The calling thread's lists. Owned by the thread, read by nobody else.
@@ -83,6 +85,7 @@ RT_API void register_thread() noexcept;
             if (free_block* block = list.head) [[likely]] {
                 list.head = block->next;
                 --list.count;
+                __builtin_prefetch(list.head, 1);
                 return block;
             }
         }
@@ -99,12 +102,13 @@ RT_API void register_thread() noexcept;
                 register_thread();
             }
             free_list& list = thread_frames.lists[index];
+            if (list.count == frame_batch) [[unlikely]] {
+                flush(index);
+            }
             auto* block = static_cast<free_block*>(memory);
             block->next = list.head;
             list.head = block;
-            if (++list.count > frame_list_max) [[unlikely]] {
-                flush(index);
-            }
+            ++list.count;
             return;
         }
     }
@@ -118,6 +122,7 @@ RT_API void register_thread() noexcept;
     if (free_block* block = list.head) [[likely]] {
         list.head = block->next;
         --list.count;
+        __builtin_prefetch(list.head, 1);
         return reinterpret_cast<char*>(block) - header_link_offset;
     }
     free_block* const block = refill(header_class);
@@ -129,12 +134,13 @@ RT_API void register_thread() noexcept;
         register_thread();
     }
     free_list& list = thread_frames.lists[header_class];
+    if (list.count == frame_batch) [[unlikely]] {
+        flush(header_class);
+    }
     auto* block = reinterpret_cast<free_block*>(static_cast<char*>(memory) + header_link_offset);
     block->next = list.head;
     list.head = block;
-    if (++list.count > frame_list_max) [[unlikely]] {
-        flush(header_class);
-    }
+    ++list.count;
 }
 
 } // namespace rt::detail

@@ -8,7 +8,7 @@
 // another cannot keep the worker.
 #include "base/assert.h"
 #include "base/random.h"
-#include "task/task.h"
+#include "task/run.h"
 #include "task/task_local.h"
 
 #include <rt/detail/branches.h>

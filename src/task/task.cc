@@ -8,7 +8,6 @@
 #include "task/task.h"
 
 #include "base/assert.h"
-#include "metrics/probes.h"
 #include "metrics/worker_counters.h"
 #include "task/cancel.h"
 
@@ -42,19 +41,6 @@ std::uint64_t take_id() noexcept {
     return self.next_task_id++;
 }
 
-// Runs the frames from `address` on, and what they leave to be done, until the task is not ours any
-// more. A loop, because unwinding to a boundary goes on with another coroutine of the same task.
-void enter(task_header* task, void* address) noexcept {
-    context& self = this_thread;
-    self.budget = detail::poll_budget;
-    while (address != nullptr) {
-        self.after = nullptr;
-        std::coroutine_handle<>::from_address(address).resume();
-        const detail::after_function after = self.after;
-        address = after != nullptr ? after(task) : nullptr;
-    }
-}
-
 // Rule 4 of the state word. Returns the coroutine to go on with, or null.
 void* settle_claim(task_header* task) noexcept {
     wait_node* const node = task->leaf;
@@ -84,35 +70,17 @@ void end_cancelled(task_header* task) noexcept {
     detail::complete(task, [](task_header*) noexcept {});
 }
 
-// Where this turn begins: the leaf, unless a cancellation came first.
-void* starting_point(task_header* task) noexcept {
-    const std::uint64_t state = task->state.load_relaxed(); // the queue ordered it
-    if ((state & (detail::state_claimed | detail::state_aborted)) != 0) [[unlikely]] {
-        if ((state & detail::state_claimed) != 0) {
-            return settle_claim(task);
-        }
-        // Neither a task that has not begun nor one that has yielded has anything delivered to it.
-        if (task->polls == 1 || task->waits_for == wait_kind::yield) {
-            return unwind(task);
-        }
-    }
-    return task->resume;
-}
-
 } // namespace
 
-void run(task_header* task) noexcept {
-    context& self = this_thread;
-    const std::uint64_t id = task->id.load_relaxed();
-    self.task = task;
-    ++task->polls;
-    metrics::probe_poll_start(task, id);
-    if (void* const from = starting_point(task)) {
-        task->waits_for = wait_kind::none;
-        enter(task, from);
+void* start_cancelled(task_header* task, std::uint64_t state) noexcept {
+    if ((state & detail::state_claimed) != 0) {
+        return settle_claim(task);
     }
-    metrics::probe_poll_end(task, id);
-    self.task = nullptr;
+    // Neither a task that has not begun nor one that has yielded has anything delivered to it.
+    if (task->polls == 1 || task->waits_for == wait_kind::yield) {
+        return unwind(task);
+    }
+    return task->resume;
 }
 
 void* unwind(task_header* task) noexcept {

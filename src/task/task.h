@@ -2,10 +2,10 @@
 //
 // What a worker does with a task: run it, unwind it, end it.
 //
-// run() resumes the leaf and returns when the chain of frames has suspended, yielded or ended. What
-// is left to do then must happen outside the coroutine, because it may destroy frames or hand the
-// task to another thread; the leaf leaves it as a function in this_thread.after. After a plain
-// suspension there is nothing, and the task may already be running elsewhere.
+// run(), in run.h, resumes the leaf and returns when the chain of frames has suspended, yielded or
+// ended. What is left to do then must happen outside the coroutine, because it may destroy frames
+// or hand the task to another thread; the leaf leaves it as a function in this_thread.after. After
+// a plain suspension there is nothing, and the task may already be running elsewhere.
 //
 // Threads: a worker, for a task that it owns.
 #pragma once
@@ -20,8 +20,9 @@ namespace rt::tasks {
 
 using detail::task_header;
 
-// Runs one turn of the task. Requires: the caller owns the task and is a worker.
-void run(task_header* task) noexcept;
+// Where the turn of a task begins that finds itself claimed or aborted: a coroutine, or null when
+// the turn is over. `state` is its state word. For run(), in run.h.
+void* start_cancelled(task_header* task, std::uint64_t state) noexcept;
 
 // Destroys the frames up to the outermost boundary that asked for it and goes on from there; with
 // state_aborted that is the whole task. Set as this_thread.after by a leaf that let go.

@@ -14,7 +14,7 @@
 
 // clang-format off
 #define rt rt_model
-#include "task/task.h"
+#include "task/run.h"
 #include <rt/detail/cancel.h>
 #include <rt/detail/context.h>
 #include <rt/detail/suspend.h>

@@ -6,7 +6,8 @@
 // are few of them (skynet's million tasks need some hundred frames at a time, breadth-first they
 // need them all). And because the stack is private, a spawn and its first turn cost no atomic
 // operation. Thieves see none of it; the worker moves the oldest tasks, which are the roots of the
-// largest subtrees, to its ring whenever the ring has run empty or somebody sleeps (worker::share).
+// largest subtrees, to its ring when somebody sleeps, or searches and the ring is empty
+// (worker::share).
 // The idea is that of private deques (Acar, Chargueraud, Rainey 2013), with the ring as the
 // mailbox.
 //

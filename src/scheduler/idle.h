@@ -53,6 +53,9 @@ public:
         return (word & count_mask) == 0 && word / one_unparked < worker_count_;
     }
 
+    // Whether somebody searches: a hint.
+    [[nodiscard]] bool is_searching() const noexcept { return searching() != 0; }
+
     // Rule B. False: enough workers are searching.
     [[nodiscard]] bool start_searching() noexcept;
 

@@ -28,6 +28,9 @@ public:
     // Turns between two looks.
     [[nodiscard]] std::uint32_t interval() const noexcept { return interval_; }
 
+    // What a turn takes, on the average.
+    [[nodiscard]] double mean_ns() const noexcept { return mean_ns_; }
+
     // A batch begins: at the turn with this number, now.
     void begin(std::uint64_t turn, std::uint64_t now_ns) noexcept {
         turn_ = turn;

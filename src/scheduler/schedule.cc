@@ -86,7 +86,10 @@ void worker::schedule_new(task_header* task) noexcept {
 // somebody sleeps. One is always kept, so a chain of spawns stays where it is.
 void worker::share_fresh() noexcept {
     const bool somebody_sleeps = pool_.sleepers.may_wake();
-    if (!somebody_sleeps && !queue.is_empty()) {
+    if (!somebody_sleeps && (!pool_.sleepers.is_searching() || !queue.is_empty())) {
+        return;
+    }
+    if (profit_.is_resting(this_thread.coarse_ns)) {
         return;
     }
     for (std::uint32_t left = std::min(fresh_.size() / 2, share_max); left != 0; --left) {

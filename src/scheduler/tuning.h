@@ -3,7 +3,6 @@
 // The scheduler's constants that are not knobs, with their origins. The knobs are in rt::config.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 namespace rt::scheduler {
@@ -11,18 +10,21 @@ namespace rt::scheduler {
 // Turns in a row from the private places (LIFO slot and fresh stack) before the ring gets its own.
 // Long, because each change takes a tree of tasks out of its depth-first order: with 7 : 1 fib(25)
 // opened a new subtree at every eighth turn and kept thousands of frames alive. As many turns in a
-// row as two of Go's looks at its global queue are apart.
+// row as two of Go's looks at its global queue are apart; fewer when they take longer, so that a
+// streak is private_streak_ns or private_streak_min turns.
 inline constexpr std::uint32_t private_streak_max = 61;
+inline constexpr std::uint32_t private_streak_min = 3;
+inline constexpr double private_streak_ns = 10'000;
 
 // Of these, from the LIFO slot alone: two tasks that wake each other. Tokio allows 3.
 inline constexpr std::uint32_t lifo_streak_max = 7;
 
-// Turns in a row that the ring has then: it keeps an eighth of the worker.
-inline constexpr std::uint32_t ring_streak_max = 8;
+// Turns in a row that the ring has then: it keeps a fifth of the worker.
+inline constexpr std::uint32_t ring_streak_max = 16;
 
-// Tasks that a busy worker takes from the injection queue at a look, at most: with one, a queue
-// that fills faster than a task per look never empties.
-inline constexpr std::size_t inject_batch_max = 8;
+// Rounds over the victims that a searcher makes while one of them has private tasks, before it
+// sleeps: about as long as a wake-up costs the victim that would have to wake it.
+inline constexpr std::uint32_t search_rounds_max = 24;
 
 // Fresh tasks moved to the ring at once, at most: half a ring, which is what one thief takes.
 inline constexpr std::uint32_t share_max = 128;

@@ -10,11 +10,12 @@
 // empty, the oldest spawn has one; so nothing starves.
 #include "scheduler/worker.h"
 
+#include "base/arch.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "scheduler/pool_state.h"
 #include "scheduler/tuning.h"
-#include "task/task.h"
+#include "task/run.h"
 
 #include <algorithm>
 #include <utility>
@@ -145,7 +146,9 @@ task_header* worker::next_local() noexcept {
     // The ring has had its turns, or nothing to run: then the spawn that has waited longest has one
     // and the streaks begin again.
     const bool is_streak_over = private_left_ == 0;
-    private_left_ = private_streak_max;
+    private_left_ = static_cast<std::uint32_t>(std::clamp<double>(
+        private_streak_ns / std::max(pace_.mean_ns(), 1.0), private_streak_min, private_streak_max
+    ));
     lifo_left_ = lifo_streak_max;
     ring_left_ = ring_streak_max;
     if (is_streak_over) {
@@ -162,7 +165,7 @@ task_header* worker::next_local() noexcept {
 task_header* worker::next() noexcept {
     if (--until_inject_ == 0) {
         until_inject_ = pace_.interval();
-        if (task_header* const task = next_injected(inject_batch_max)) {
+        if (task_header* const task = next_injected(local_queue::capacity / 2)) {
             return task;
         }
     }
@@ -213,10 +216,38 @@ task_header* worker::search() noexcept {
         is_searching_ = true;
         state.store_relaxed(worker_state::searching);
     }
-    if (task_header* const task = steal()) {
-        return task;
+    report_steal();
+    for (std::uint32_t round = 0;; ++round) {
+        if (task_header* const task = steal()) {
+            return task;
+        }
+        if (task_header* const task = next_injected(local_queue::capacity / 2)) {
+            return task;
+        }
+        if (round == search_rounds_max || !is_private_work_about()) {
+            return nullptr;
+        }
+        base::cpu::relax();
     }
-    return next_injected(local_queue::capacity / 2);
+}
+
+// Nothing is left of what was stolen last: was it worth it?
+void worker::report_steal() noexcept {
+    if (robbed_ != nullptr) {
+        const std::uint64_t now = pool_.clock.now_ns();
+        robbed_->profit_.report(robbed_tasks_, now - robbed_at_ns_, now);
+        robbed_ = nullptr;
+    }
+}
+
+// Whether a victim has tasks that it will share when it sees that somebody searches.
+bool worker::is_private_work_about() const noexcept {
+    return std::any_of(victims.begin(), victims.end(), [this](const steal_group& group) {
+        return std::any_of(group.workers.begin(), group.workers.end(), [this](std::uint32_t each) {
+            const worker& seen = *pool_.workers[each];
+            return seen.has_private() && seen.profit_.is_good();
+        });
+    });
 }
 
 // One round over the victims, nearest group first, each group from a random start.
@@ -231,6 +262,9 @@ task_header* worker::steal() noexcept {
             if (task != nullptr) {
                 metrics::count(&worker_counters::steal_operations);
                 metrics::add(&worker_counters::steal_tasks, moved);
+                robbed_ = pool_.workers[victim].get();
+                robbed_tasks_ = moved;
+                robbed_at_ns_ = pool_.clock.now_ns();
                 return task;
             }
         }

@@ -16,6 +16,7 @@
 #include "scheduler/inject_pace.h"
 #include "scheduler/local_queue.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/steal_profit.h"
 #include "scheduler/tuning.h"
 
 #include <rt/detail/atomic.h>
@@ -119,6 +120,8 @@ private:
     }
     void share_fresh() noexcept;
     void notify_soon() noexcept;
+    [[nodiscard]] bool is_private_work_about() const noexcept;
+    void report_steal() noexcept;
     void stop_searching() noexcept;
     void maintain() noexcept;
     void take_deferred() noexcept;
@@ -143,6 +146,9 @@ private:
     std::uint32_t private_left_ = private_streak_max; // turns until the ring has some
     std::uint32_t lifo_left_ = lifo_streak_max;       // of these, from the LIFO slot in a row
     std::uint32_t ring_left_ = ring_streak_max;       // turns that the ring has then
+    worker* robbed_ = nullptr; // whom the last steal was from, until it is reported
+    std::uint32_t robbed_tasks_ = 0;
+    std::uint64_t robbed_at_ns_ = 0;
     bool is_searching_ = false;
     // Written by the owner, read by its own signal handler.
     volatile bool is_in_turn_ = false;
@@ -150,6 +156,7 @@ private:
     bool has_unfenced_push_ = false; // a sleeper may have missed what this turn pushed
     bool is_delivering_ = false;     // inside the driver: ready tasks go to the ring
     bool is_attached_ = false;
+    steal_profit profit_; // written by thieves, seldom
     alignas(128) atomic<park_state> park_state_{park_state::running};
 };
 

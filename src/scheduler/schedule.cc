@@ -90,7 +90,10 @@ void worker::share_fresh() noexcept {
         return;
     }
     if (profit_.is_resting(this_thread.coarse_ns)) {
-        return;
+        // The coarse time is as old as the last look at the driver; turns may have become long.
+        if (++rest_looks_ % rest_look_interval != 0 || profit_.is_resting(pool_.clock.now_ns())) {
+            return;
+        }
     }
     for (std::uint32_t left = std::min(fresh_.size() / 2, share_max); left != 0; --left) {
         task_header* const task = fresh_.pop_oldest();

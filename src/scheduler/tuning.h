@@ -22,6 +22,9 @@ inline constexpr std::uint32_t lifo_streak_max = 7;
 // Turns in a row that the ring has then: it keeps a fifth of the worker.
 inline constexpr std::uint32_t ring_streak_max = 16;
 
+// Turns between two looks at the clock while a worker rests from sharing.
+inline constexpr std::uint32_t rest_look_interval = 8;
+
 // Rounds over the victims that a searcher makes while one of them has private tasks, before it
 // sleeps: about as long as a wake-up costs the victim that would have to wake it.
 inline constexpr std::uint32_t search_rounds_max = 24;

@@ -149,6 +149,7 @@ private:
     worker* robbed_ = nullptr; // whom the last steal was from, until it is reported
     std::uint32_t robbed_tasks_ = 0;
     std::uint64_t robbed_at_ns_ = 0;
+    std::uint32_t rest_looks_ = 0;
     bool is_searching_ = false;
     // Written by the owner, read by its own signal handler.
     volatile bool is_in_turn_ = false;

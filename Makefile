@@ -170,7 +170,7 @@ check:
 	@tests/run
 
 #:   asan tsan   the unit tests under AddressSanitizer and UBSan, or under ThreadSanitizer
-asan: sanitizer = -fsanitize=address,undefined -fno-sanitize-recover=undefined -DRT_SANITIZED
+asan: sanitizer = -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined -DRT_SANITIZED
 tsan: sanitizer = -fsanitize=thread -DRT_SANITIZED -DLIBRT_TEST_RUNNER
 asan tsan:
 	@.ci/install build check

@@ -212,12 +212,12 @@ Test(worker, b053_pairs_that_wake_each_other_starve_nobody) {
 }
 
 Test(worker, b052_every_interval_may_be_one) {
+    const rt::atomic<bool> never{false}; // outlives the tasks that the runtime ends
     for (const std::uint32_t workers : {0U, 1U, 2U}) {
         rt::config wanted = with_workers(workers);
         wanted.inject_interval = 1;
         wanted.event_interval = 1;
         rt::runtime runtime(wanted);
-        const rt::atomic<bool> never{false};
         runtime.block_on(completes_beside_spinners(10, &never));
         runtime.block_on(waits_for_foreign_spawn(runtime.get_handle(), 3));
     }

@@ -179,6 +179,7 @@ constexpr perf::row rows[] = {
     {"remote_spawn_t2", remote_spawn<2>},
     {"spawn_blocking_c1", spawn_blocking<1>},
     {"spawn_blocking_c2", spawn_blocking<2>},
+    {"spawn_blocking_c64", spawn_blocking<64>},
 };
 const perf::table table(rows);
 

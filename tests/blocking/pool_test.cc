@@ -132,6 +132,71 @@ Test(pool, two_jobs_never_count_on_one_idle_thread) {
     cr_assert_eq(workers.read().threads, 2);
 }
 
+// More jobs at once than threads are called at once: each waits for all others, so each must get a
+// thread of its own, first new ones and then idle ones.
+Test(pool, every_job_of_a_burst_gets_a_thread) {
+    constexpr int count = 40;
+    pool workers(count, hours, "t");
+    for (int round = 0; round < 20; ++round) {
+        std::latch all(count);
+        std::latch done(count);
+        std::vector<std::unique_ptr<job>> jobs;
+        for (int i = 0; i < count; ++i) {
+            jobs.push_back(std::make_unique<job>([&] { all.arrive_and_wait(); }, &done));
+            cr_assert(workers.submit(*jobs.back()).has_value());
+        }
+        done.wait();
+    }
+    cr_assert_eq(workers.read().threads, count);
+}
+
+// The job comes at any moment of the thread's way from its last job to sleep.
+Test(pool, b151_a_job_is_not_stranded_while_the_only_thread_goes_idle) {
+    pool workers(1, hours, "t");
+    for (int round = 0; round < 5000; ++round) {
+        std::latch done(1);
+        job one([] {}, &done);
+        cr_assert(workers.submit(one).has_value());
+        for (int i = 0; i < round % 64; ++i) {
+            rt::compiler_barrier();
+        }
+        done.wait();
+    }
+}
+
+// Some threads are held for long while others go idle and are called again.
+Test(pool, b152_no_job_is_lost_between_long_ones_and_idle_threads) {
+    constexpr int held_count = 4;
+    pool workers(8, hours, "t");
+    std::latch started(held_count);
+    std::latch go_on(1);
+    std::latch ended(held_count);
+    std::vector<std::unique_ptr<job>> held;
+    for (int i = 0; i < held_count; ++i) {
+        held.push_back(std::make_unique<job>(
+            [&] {
+                started.count_down();
+                go_on.wait();
+            },
+            &ended
+        ));
+        cr_assert(workers.submit(*held.back()).has_value());
+    }
+    started.wait();
+    for (int round = 0; round < 512; ++round) {
+        std::latch done(3);
+        job a([] {}, &done);
+        job b([] {}, &done);
+        job c([] {}, &done);
+        for (job* one : {&a, &b, &c}) {
+            cr_assert(workers.submit(*one).has_value());
+        }
+        done.wait();
+    }
+    go_on.count_down();
+    ended.wait();
+}
+
 Test(pool, reuses_an_idle_thread) {
     pool workers(8, hours, "t");
     for (int round = 0; round < 50; ++round) {

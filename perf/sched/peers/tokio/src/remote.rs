@@ -143,6 +143,7 @@ pub fn rows() -> Vec<Row> {
         row("remote_spawn_t2", remote_spawn::<2>),
         row("spawn_blocking_c1", spawn_blocking_rows::<1>),
         row("spawn_blocking_c2", spawn_blocking_rows::<2>),
+        row("spawn_blocking_c64", spawn_blocking_rows::<64>),
     ];
     #[cfg(has_lifo_limit)]
     rows.push(row("spawn_many_remote_busy2", spawn_many_remote_busy2));

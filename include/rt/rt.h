@@ -18,6 +18,7 @@
 #include <rt/shield.h>
 #include <rt/signal.h>
 #include <rt/spawn.h>
+#include <rt/spawn_blocking.h>
 #include <rt/sync.h>
 #include <rt/task.h>
 #include <rt/task_local.h>

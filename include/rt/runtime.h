@@ -19,6 +19,7 @@
 
 #include <rt/detail/config.h>
 #include <rt/spawn.h>
+#include <rt/spawn_blocking.h>
 #include <rt/task.h>
 
 #include <chrono>
@@ -131,11 +132,24 @@ public:
             scheduler(), detail::make_owned(std::forward<F>(f), std::forward<Args>(args)...), at
         );
     }
+    template<typename F>
+    requires detail::blocking_function<std::decay_t<F>>
+    auto spawn_blocking(F&& function, detail::site at = detail::site::current()) const {
+        return detail::launch_blocking(target(), std::forward<F>(function), at, nullptr);
+    }
+    template<typename F>
+    requires detail::blocking_function<std::decay_t<F>>
+    auto spawn_blocking(spawn_options options, F&& function) const {
+        return detail::launch_blocking(
+            target(), std::forward<F>(function), options.at, options.name.text()
+        );
+    }
 
 private:
     friend class runtime;
     explicit handle(std::shared_ptr<engine::core> core) noexcept;
     [[nodiscard]] detail::scheduler_base* scheduler() const noexcept;
+    [[nodiscard]] detail::blocking_target target() const noexcept;
 
     std::shared_ptr<engine::core> core_;
 };

@@ -139,11 +139,6 @@ void remote_spawn(perf::bench& b) {
     });
 }
 
-rt::task<void> call_blocking() {
-    co_await rt::blocking([] {});
-}
-
-// rt::blocking is awaited where it is called, so several at a time are as many tasks.
 rt::task<void> submit_batches() {
     constexpr std::uint32_t batches = 100;
     constexpr std::uint32_t batch_size = 16;
@@ -151,7 +146,7 @@ rt::task<void> submit_batches() {
     batch.reserve(batch_size);
     for (std::uint32_t i = 0; i < batches; ++i) {
         for (std::uint32_t j = 0; j < batch_size; ++j) {
-            batch.push_back(rt::spawn(call_blocking()));
+            batch.push_back(rt::spawn_blocking([] {}));
         }
         co_await join_all(batch);
     }

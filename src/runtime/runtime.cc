@@ -63,6 +63,11 @@ detail::scheduler_base* handle::scheduler() const noexcept {
     return &core_->workers();
 }
 
+detail::blocking_target handle::target() const noexcept {
+    RT_ASSERT(core_ != nullptr);
+    return {&core_->blocking_pool(), &core_->workers(), core_.get()};
+}
+
 std::string introspection_path() {
     return engine::observer_path();
 }

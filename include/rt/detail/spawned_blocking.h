@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+//
+// The task of rt::spawn_blocking: a header like every task's, and instead of a coroutine one block
+// that holds the closure, its result and the pool's job.
+//
+// The block begins like a coroutine's frame does (resume function, destroy function, frame_header;
+// see rt/detail/promise.h), so that worker, canceller and observer treat the task like any other.
+// It has one suspension and is in it from the start: it waits for the pool. Therefore nothing has
+// to be run before the closure is queued, and spawning works on any thread.
+//
+// Protocol: start() makes the task, suspended, with this node as its leaf; submit() then hands the
+// job to the pool. From there on the block belongs to the pool's thread until leave(), to the
+// worker that the wake-up hands the task to, or to a canceller that has withdrawn the job. The
+// result is put into the header by the worker and not by the pool's thread, because at shutdown
+// only workers may end tasks (src/scheduler/shutdown.cc).
+#pragma once
+
+#include <rt/blocking.h>
+#include <rt/detail/blocking.h>
+#include <rt/detail/frame.h>
+#include <rt/detail/header.h>
+#include <rt/detail/promise.h>
+#include <rt/detail/result_slot.h>
+#include <rt/join.h>
+
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace rt::detail {
+
+// What the closure of a runtime needs to be run.
+struct blocking_target {
+    offload::pool* pool = nullptr;
+    scheduler_base* scheduler = nullptr;
+    engine::core* runtime = nullptr;
+};
+
+// That of the calling thread. Aborts with advice when there is none.
+RT_API blocking_target current_blocking_target_or_fatal(const char* what) noexcept;
+
+// The first words of a coroutine's frame.
+struct frame_image {
+    void (*resume)(void*);
+    void (*destroy)(void*);
+    frame_header links;
+};
+static_assert(offsetof(frame_image, links) == promise_offset);
+
+class RT_API spawned_blocking : public frame_image, public wait_node, public blocking_job {
+public:
+    // The task that waits for the closure. Null: memory is exhausted. Called once.
+    [[nodiscard]] task_header*
+    start(const blocking_target& target, site at, const char* name) noexcept;
+
+protected:
+    spawned_blocking(
+        run_function run, void (*destroy)(void*), after_function finish, site at
+    ) noexcept
+        : frame_image{&on_resume, destroy, {0, at}}
+        , wait_node(&on_cancel)
+        , blocking_job(run)
+        , finish_(finish) {}
+
+    // Queues the closure. After success *this may be gone.
+    [[nodiscard]] result<void> submit_job() noexcept;
+    // Ends the task instead: with what the slot holds, or cancelled.
+    void refuse(bool is_cancelled) noexcept;
+
+    // Around the closure, on the pool's thread: it may spawn. After leave() *this may be gone.
+    void enter() const noexcept;
+    void leave() noexcept;
+
+private:
+    static void on_resume(void* frame);
+    static cancel_result on_cancel(wait_node* node) noexcept;
+
+    blocking_target target_;
+    after_function finish_;
+    bool is_cancelled_ = false;
+};
+
+template<blocking_function F>
+class spawned_closure : public spawned_blocking {
+public:
+    using value_type = std::invoke_result_t<F&>;
+
+    template<typename G>
+    spawned_closure(G&& function, site at)
+        : spawned_blocking(&call, &destroy_frame, &finish, at)
+        , function_(std::forward<G>(function)) {}
+
+    // Hands the closure to the pool, or ends the task with the reason why not.
+    void submit() noexcept {
+        if (const result<void> queued = submit_job(); !queued) [[unlikely]] {
+            const bool is_down = queued.error() == errc::shut_down;
+            if (!is_down) {
+                slot_.set_exception(std::make_exception_ptr(system_error(queued.error())));
+            }
+            refuse(is_down);
+        }
+    }
+
+    static void destroy_frame(void* frame) noexcept {
+        auto* const self = static_cast<spawned_closure*>(static_cast<frame_image*>(frame));
+        std::destroy_at(self);
+        deallocate_frame(self, sizeof(spawned_closure));
+    }
+
+private:
+    static void call(blocking_job* job) noexcept {
+        auto* const self = static_cast<spawned_closure*>(job);
+        self->enter();
+        try {
+            if constexpr (std::is_void_v<value_type>) {
+                std::invoke(self->function_);
+                self->slot_.set_value();
+            } else {
+                self->slot_.set_value(std::invoke(self->function_));
+            }
+        } catch (...) {
+            self->slot_.set_exception(std::current_exception());
+        }
+        self->leave();
+    }
+
+    // On the worker, like finish_root in rt/task.h.
+    static void* finish(task_header* header) noexcept {
+        void* const frame = header->live.frame;
+        {
+            auto* const self = static_cast<spawned_closure*>(static_cast<frame_image*>(frame));
+            result_slot<value_type> slot = std::move(self->slot_);
+            destroy_frame(frame);
+            if ((header->state.load_relaxed() & state_interest) != 0) {
+                store_result(header, std::move(slot));
+            } else {
+                report_unobserved(header, slot);
+            }
+        }
+        complete(header, &drop_result<value_type>);
+        return nullptr;
+    }
+
+    F function_;
+    result_slot<value_type> slot_;
+};
+
+template<typename F>
+requires blocking_function<std::decay_t<F>> join_handle < std::invoke_result_t < std::decay_t<F>
+& >> launch_blocking(const blocking_target& target, F&& function, site at, const char* name) {
+    using frame = spawned_closure<std::decay_t<F>>;
+    static_assert(alignof(frame) <= 16, "a closure with such an alignment: allocate it yourself");
+    void* const memory = allocate_frame(sizeof(frame));
+    if (memory == nullptr) [[unlikely]] {
+        return {};
+    }
+    frame* made = nullptr;
+    try {
+        made = ::new (memory) frame(std::forward<F>(function), at);
+    } catch (...) {
+        deallocate_frame(memory, sizeof(frame));
+        throw;
+    }
+    task_header* const header = made->start(target, at, name);
+    if (header == nullptr) [[unlikely]] {
+        frame::destroy_frame(static_cast<frame_image*>(made));
+        return {};
+    }
+    join_handle<typename frame::value_type> handle(header);
+    made->submit(); // which may be its end
+    return handle;
+}
+
+} // namespace rt::detail

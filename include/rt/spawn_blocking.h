@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+//
+// rt::spawn_blocking: run a closure that may block as a task of its own, on a thread made for that.
+//
+//     rt::join_handle<std::string> text = rt::spawn_blocking([path] { return read_file(path); });
+//     ...
+//     use(co_await std::move(text));
+//
+// rt::blocking(f) is for a task that wants the value at once; this is for work that goes on beside
+// its spawner, is joined or aborted later, or is started where nothing can be awaited: in another
+// such closure or, through a handle, on any thread. It costs one block of memory and a task header.
+#pragma once
+
+#include <rt/detail/spawned_blocking.h>
+#include <rt/spawn.h>
+
+#include <type_traits>
+#include <utility>
+
+namespace rt {
+
+/// Calls `function()` on a thread of the calling thread's blocking pool. The handle gives its value
+/// or rethrows what it threw. The closure is copied or moved; it may spawn and may use the handle
+/// of its runtime. Requires: a task or a closure of a runtime's blocking pool; elsewhere it aborts
+/// with advice. Threads: the closure is queued before this returns, even if every worker is busy.
+/// Cancel: aborting withdraws a closure that still waits for a thread: it is destroyed uncalled.
+/// One that has started runs to its end, and its handle gets the value. Errors: the handle throws
+/// rt::system_error with EAGAIN or ENOMEM when the pool has no thread and cannot make one,
+/// rt::join_error when the runtime has ended, std::bad_alloc if memory is exhausted; the closure
+/// has not run then.
+template<typename F>
+requires detail::blocking_function<std::decay_t<F>>
+auto spawn_blocking(F&& function, detail::site at = detail::site::current()) {
+    return detail::launch_blocking(
+        detail::current_blocking_target_or_fatal("rt::spawn_blocking"),
+        std::forward<F>(function),
+        at,
+        nullptr
+    );
+}
+
+/// The same with a name: rt::spawn_blocking({.name = "compress"}, f).
+template<typename F>
+requires detail::blocking_function<std::decay_t<F>>
+auto spawn_blocking(spawn_options options, F&& function) {
+    return detail::launch_blocking(
+        detail::current_blocking_target_or_fatal("rt::spawn_blocking"),
+        std::forward<F>(function),
+        options.at,
+        options.name.text()
+    );
+}
+
+} // namespace rt

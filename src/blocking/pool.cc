@@ -41,6 +41,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/lock.h"
+#include "blocking/job_queue.h"
 #include "metrics/worker_counters.h"
 
 #include <rt/detail/atomic.h>
@@ -134,10 +135,6 @@ struct pool::state {
     };
 
     // REQUIRES of the first group: lock held.
-    void push_job(blocking_job& job) noexcept;
-    void unlink_job(blocking_job& job) noexcept;
-    blocking_job* pop_job() noexcept;
-    [[nodiscard]] bool is_in_queue(const blocking_job* job) const noexcept;
     void push_idle(thread_record& self) noexcept;
     void unlink_idle(thread_record& self) noexcept;
     void call_thread(thread_record& one, errand& left) noexcept;
@@ -160,13 +157,13 @@ struct pool::state {
     cpu_set_t cpus{};
     bool has_cpus = false;
 
+    metrics::histogram latency; // one writer at a time: who holds the lock
+
     std::mutex creation; // before lock; held while a thread is made
 
     // Guarded by lock.
     base::futex_lock lock{base::lock_rank::blocking_pool};
-    blocking_job* first = nullptr;
-    blocking_job* last = nullptr;
-    std::size_t queued = 0;
+    job_queue queue;
     thread_record* idle_top = nullptr;
     std::uint32_t idle = 0;
     std::uint32_t coming = 0;
@@ -176,41 +173,6 @@ struct pool::state {
     thread_record* exited = nullptr; // has left serve() and waits to be joined
     bool is_down = false;
 };
-
-void pool::state::push_job(blocking_job& job) noexcept {
-    RT_ASSERT(!job.is_queued);
-    job.is_queued = true;
-    job.next = nullptr;
-    job.previous = last;
-    (last == nullptr ? first : last->next) = &job;
-    last = &job;
-    ++queued;
-}
-
-void pool::state::unlink_job(blocking_job& job) noexcept {
-    RT_ASSERT(job.is_queued && queued != 0);
-    (job.previous == nullptr ? first : job.previous->next) = job.next;
-    (job.next == nullptr ? last : job.next->previous) = job.previous;
-    job.is_queued = false;
-    --queued;
-}
-
-blocking_job* pool::state::pop_job() noexcept {
-    blocking_job* const job = first;
-    if (job != nullptr) {
-        unlink_job(*job);
-    }
-    return job;
-}
-
-// By its address: a job that has run may be gone.
-bool pool::state::is_in_queue(const blocking_job* job) const noexcept {
-    const blocking_job* one = first;
-    while (one != nullptr && one != job) {
-        one = one->next;
-    }
-    return one != nullptr;
-}
 
 void pool::state::push_idle(thread_record& self) noexcept {
     RT_ASSERT(!self.claimed);
@@ -242,7 +204,7 @@ void pool::state::call_thread(thread_record& one, errand& left) noexcept {
 // Rule R.
 pool::state::errand pool::state::summon() noexcept {
     errand left;
-    if (queued <= coming || coming == coming_max) {
+    if (queue.size() <= coming || coming == coming_max) {
         return left;
     }
     if (thread_record* const sleeper = idle_top) {
@@ -284,12 +246,15 @@ void pool::state::serve(thread_record& self) noexcept {
     name_this_thread(name, self.number);
     self.thread = ::pthread_self();
     set_current_pool(facade);
+    std::uint64_t now_ns = base::monotonic_ns();
     lock.lock();
     RT_ASSERT(coming != 0);
     --coming;
     bool has_arrived = true;
     for (;;) {
-        if (blocking_job* const job = pop_job()) {
+        if (blocking_job* const job = queue.pop()) {
+            // A submitter that was held up may have a clock reading from before its push.
+            latency.record(now_ns > job->queued_ns ? now_ns - job->queued_ns : 0);
             const errand left = std::exchange(has_arrived, false) ? summon() : errand{};
             lock.unlock();
             if (left.sleeper != nullptr) {
@@ -298,6 +263,7 @@ void pool::state::serve(thread_record& self) noexcept {
                 static_cast<void>(start_thread(nullptr)); // else this thread does it in the end
             }
             job->run(job); // the job may be gone now
+            now_ns = base::monotonic_ns();
             lock.lock();
             continue;
         }
@@ -305,6 +271,7 @@ void pool::state::serve(thread_record& self) noexcept {
             break;
         }
         has_arrived = true;
+        now_ns = base::monotonic_ns();
     }
     thread_record* const before = std::exchange(exited, &self);
     const bool is_last = threads.sub_relaxed(1) == 1; // relaxed: under the lock
@@ -386,8 +353,8 @@ int pool::state::start_thread(blocking_job* job) noexcept {
         }
         --coming;
         is_last = threads.sub_relaxed(1) == 1;
-        if (is_last && is_in_queue(job)) {
-            unlink_job(*job);
+        if (is_last && queue.contains(job)) {
+            queue.remove(*job);
         } else {
             status = 0;
         }
@@ -424,7 +391,7 @@ result<void> pool::submit(detail::blocking_job& job) noexcept {
         if (self.is_down) {
             return failure(errc::shut_down, "rt::blocking");
         }
-        self.push_job(job);
+        self.queue.push(job);
         left = self.summon();
         // The only thread is one that is being made: if that fails, nobody has this job.
         left.is_start = left.is_start ||
@@ -446,7 +413,7 @@ bool pool::withdraw(detail::blocking_job& job) noexcept {
     if (!job.is_queued) {
         return false;
     }
-    state_->unlink_job(job);
+    state_->queue.remove(job);
     return true;
 }
 
@@ -469,7 +436,7 @@ void pool::shut_down() noexcept {
     }
     self.lock.lock();
     // Accepted, but whoever submitted it has not made its thread yet and now need not.
-    while (blocking_job* const job = self.pop_job()) {
+    while (blocking_job* const job = self.queue.pop()) {
         self.lock.unlock();
         job->run(job);
         self.lock.lock();
@@ -479,9 +446,13 @@ void pool::shut_down() noexcept {
     state::join(last); // which has joined the one before it, and so on
 }
 
+metrics::histogram_data pool::read_latency() const noexcept {
+    return state_->latency.read();
+}
+
 counts pool::read() const noexcept {
     const state::guard hold(state_->lock);
-    return {state_->threads.load_relaxed(), state_->idle, state_->queued};
+    return {state_->threads.load_relaxed(), state_->idle, state_->queue.size()};
 }
 
 pool* current_pool() noexcept {

@@ -16,6 +16,8 @@
 // this layer, sets it on each of its worker threads.
 #pragma once
 
+#include "metrics/histogram.h"
+
 #include <rt/detail/blocking.h>
 #include <rt/result.h>
 
@@ -55,6 +57,8 @@ public:
 
     // Threads: any.
     [[nodiscard]] counts read() const noexcept;
+    // How long jobs have waited for a thread, in nanoseconds. Threads: any.
+    [[nodiscard]] metrics::histogram_data read_latency() const noexcept;
 
 private:
     struct state;

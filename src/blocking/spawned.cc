@@ -2,9 +2,9 @@
 //
 // The untyped half of rt::spawn_blocking.
 //
-// The protocol is in rt/detail/spawned_blocking.h. start and submit_job run on the spawner's thread,
-// which may be any; enter and leave on the pool's; on_resume and on_cancel on the worker to which
-// the task was handed, by its wake-up or by a canceller.
+// The protocol is in rt/detail/spawned_blocking.h. start and submit_job run on the spawner's
+// thread, which may be any; enter and leave on the pool's; on_resume and on_cancel on the worker to
+// which the task was handed, by its wake-up or by a canceller.
 #include "base/assert.h"
 #include "blocking/pool.h"
 #include "task/task.h"

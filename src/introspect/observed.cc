@@ -42,6 +42,7 @@ runtime_facts facts_of(engine::core& core) {
     facts.started_ns = core.started_ns();
     facts.injected_depth = workers.injected_depth();
     facts.blocking = core.blocking_pool().read();
+    facts.blocking_latency = core.blocking_pool().read_latency();
     for (std::uint32_t i = 0; i < workers.worker_count(); ++i) {
         facts.workers.push_back(facts_of(workers, i));
     }

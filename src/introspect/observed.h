@@ -70,6 +70,7 @@ struct runtime_facts {
     std::uint64_t started_ns = 0; // monotonic
     std::size_t injected_depth = 0;
     offload::counts blocking;
+    metrics::histogram_data blocking_latency; // nanoseconds
     std::vector<worker_facts> workers;
 };
 

@@ -14,6 +14,7 @@
 #include <rt/version.h>
 
 #include <algorithm>
+#include <cstdio>
 
 namespace rt::introspect {
 namespace {
@@ -35,6 +36,8 @@ std::string_view text_of(metric_kind kind, bool is_openmetrics) noexcept {
         return "gauge";
     case metric_kind::info:
         return is_openmetrics ? "info" : "gauge";
+    case metric_kind::histogram:
+        return "histogram";
     }
     return "unknown";
 }
@@ -49,6 +52,18 @@ void write_label_value(base::text_writer& out, std::string_view value) {
             out.character(one);
         }
     }
+}
+
+std::string seconds_of(std::uint64_t value_ns) {
+    char text[32];
+    static_cast<void>(std::snprintf(
+        text,
+        sizeof(text),
+        "%llu.%09llu",
+        static_cast<unsigned long long>(value_ns / base::ns_per_second),
+        static_cast<unsigned long long>(value_ns % base::ns_per_second)
+    ));
+    return text;
 }
 
 label_list labels_of(const runtime_facts& runtime) {
@@ -229,6 +244,15 @@ void write_runtimes(const metrics_input& input, metrics_writer& page) {
         [](const runtime_facts& one) { return one.blocking.queued; }
     );
     page.begin(
+        "librt_blocking_queue_seconds",
+        metric_kind::histogram,
+        "seconds",
+        "Time that closures waited for a blocking thread"
+    );
+    for (const runtime_facts& runtime : input.runtimes) {
+        page.sample_histogram(labels_of(runtime), runtime.blocking_latency);
+    }
+    page.begin(
         "librt_runtime_uptime_seconds",
         metric_kind::gauge,
         "seconds",
@@ -366,8 +390,8 @@ void metrics_writer::begin(
     out_.text("# HELP ").text(shown).character(' ').text(help).character('\n');
 }
 
-void metrics_writer::head(const label_list& labels) {
-    out_.text(family_);
+void metrics_writer::head(const label_list& labels, std::string_view part) {
+    out_.text(family_).text(part);
     if (kind_ == metric_kind::counter) {
         out_.text("_total");
     } else if (kind_ == metric_kind::info) {
@@ -394,11 +418,30 @@ void metrics_writer::sample(const label_list& labels, std::uint64_t value) {
 
 void metrics_writer::sample_seconds(const label_list& labels, std::uint64_t value_ns) {
     head(labels);
-    out_.print(
-        "%llu.%09llu\n",
-        static_cast<unsigned long long>(value_ns / base::ns_per_second),
-        static_cast<unsigned long long>(value_ns % base::ns_per_second)
-    );
+    out_.text(seconds_of(value_ns)).character('\n');
+}
+
+// Bounds are one nanosecond below a power of two, where the counts are exact.
+void metrics_writer::sample_histogram(
+    const label_list& labels, const metrics::histogram_data& values_ns
+) {
+    label_list with_bound = labels;
+    with_bound.emplace_back("le", "");
+    std::string& bound = with_bound.back().second;
+    for (unsigned exponent = 10; exponent <= 34; exponent += 2) { // 1 us to 17 s
+        const std::uint64_t most = (std::uint64_t{1} << exponent) - 1;
+        bound = seconds_of(most);
+        head(with_bound, "_bucket");
+        out_.decimal(values_ns.count_up_to(most)).character('\n');
+    }
+    const std::uint64_t total = values_ns.total();
+    bound = "+Inf";
+    head(with_bound, "_bucket");
+    out_.decimal(total).character('\n');
+    head(labels, "_count");
+    out_.decimal(total).character('\n');
+    head(labels, "_sum");
+    out_.text(seconds_of(values_ns.sum())).character('\n');
 }
 
 metrics_input read_metrics() {

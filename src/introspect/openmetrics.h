@@ -23,7 +23,7 @@
 
 namespace rt::introspect {
 
-enum class metric_kind : std::uint8_t { counter, gauge, info };
+enum class metric_kind : std::uint8_t { counter, gauge, info, histogram };
 
 using label_list = std::vector<std::pair<std::string_view, std::string>>;
 
@@ -40,9 +40,11 @@ public:
     void sample(const label_list& labels, std::uint64_t value);
     // Nanoseconds, shown in seconds.
     void sample_seconds(const label_list& labels, std::uint64_t value_ns);
+    // The same of many, as cumulative buckets.
+    void sample_histogram(const label_list& labels, const metrics::histogram_data& values_ns);
 
 private:
-    void head(const label_list& labels);
+    void head(const label_list& labels, std::string_view part = {});
 
     base::text_writer& out_;
     const bool is_openmetrics_;

@@ -425,3 +425,17 @@ Test(pool, many_submitters_and_withdrawals) {
     }
     cr_assert_eq(ran.load_relaxed() + withdrawn.load_relaxed(), submitters * rounds * 2);
 }
+
+Test(pool, latency_counts_every_job_that_was_run) {
+    constexpr std::uint64_t count = 100;
+    pool workers(2, hours, "t");
+    std::latch done(count);
+    std::vector<std::unique_ptr<job>> jobs;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        jobs.push_back(std::make_unique<job>([] {}, &done));
+        cr_assert(workers.submit(*jobs.back()).has_value());
+    }
+    done.wait();
+    workers.shut_down();
+    cr_assert(workers.read_latency().total() == (rt::features::metrics ? count : 0));
+}

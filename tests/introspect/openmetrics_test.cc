@@ -62,7 +62,8 @@ private:
             }
             family_ = name;
             types[name] = value;
-            const bool known = value == "counter" || value == "gauge" || value == "info";
+            const bool known =
+                value == "counter" || value == "gauge" || value == "info" || value == "histogram";
             return known ? "" : "unknown type";
         }
         if (name != family_) {
@@ -76,6 +77,9 @@ private:
 
     std::string sample(const std::string& line) {
         const std::string type = types[family_];
+        if (type == "histogram") {
+            return histogram(line);
+        }
         const std::string name = family_ +
             (type == "counter"    ? "_total"
                  : type == "info" ? "_info"
@@ -96,7 +100,31 @@ private:
         return samples.emplace(series, value).second ? "" : "a series twice";
     }
 
+    // Buckets that never fall, the last of them +Inf; then their count, then their sum.
+    std::string histogram(const std::string& line) {
+        const std::size_t space = line.rfind(' ');
+        const std::string series = line.substr(0, space);
+        const double value = std::strtod(line.c_str() + space, nullptr);
+        if (!samples.emplace(series, value).second) {
+            return "a series twice";
+        }
+        if (line.starts_with(family_ + "_bucket{")) {
+            const bool falls = value < last_bucket_;
+            last_bucket_ = value;
+            is_closed_ = series.ends_with("le=\"+Inf\"}");
+            return falls ? "a bucket falls" : "";
+        }
+        if (line.starts_with(family_ + "_count{")) {
+            const bool is_right = is_closed_ && value == last_bucket_;
+            last_bucket_ = 0;
+            return is_right ? "" : "the count is not the last bucket";
+        }
+        return line.starts_with(family_ + "_sum{") ? "" : "no part of a histogram";
+    }
+
     std::string family_;
+    double last_bucket_ = 0;
+    bool is_closed_ = false;
 };
 
 metrics_input two_runtimes() {
@@ -114,6 +142,8 @@ metrics_input two_runtimes() {
             worker.time = {1'500'000'000, 1, true};
             runtime.workers.push_back(worker);
         }
+        runtime.blocking_latency.add(1'000, 2);
+        runtime.blocking_latency.add(5'000'000, 3);
         input.runtimes.push_back(runtime);
     }
     input.outside.fill(3);
@@ -201,4 +231,19 @@ Test(openmetrics, what_this_process_really_has_is_on_the_page) {
     cr_assert(strict.samples["process_resident_memory_bytes"] > 1e5);
     cr_assert(strict.samples["process_threads"] >= 1);
     cr_assert(strict.samples["process_start_time_seconds"] > 1.6e9);
+}
+
+Test(openmetrics, latencies_of_the_blocking_queue_are_cumulative_buckets) {
+    reader strict;
+    const std::string why = strict.check(page_of(two_runtimes(), true, false));
+    cr_assert(why.empty(), "%s", why.c_str());
+    const std::string name = "librt_blocking_queue_seconds";
+    const auto at = [&](const std::string& rest) {
+        return strict.samples.at(name + rest);
+    };
+    cr_assert(at("_bucket{runtime=\"rt\",le=\"0.000001023\"}") == 2);
+    cr_assert(at("_bucket{runtime=\"rt\",le=\"0.004194303\"}") == 2);
+    cr_assert(at("_bucket{runtime=\"rt\",le=\"0.016777215\"}") == 5);
+    cr_assert(at("_count{runtime=\"rt\"}") == 5);
+    cr_assert(at("_sum{runtime=\"rt\"}") > 0.015);
 }

@@ -16,6 +16,7 @@
 #include <rt/scope.h>
 #include <rt/select.h>
 #include <rt/shield.h>
+#include <rt/shutdown.h>
 #include <rt/signal.h>
 #include <rt/spawn.h>
 #include <rt/spawn_blocking.h>

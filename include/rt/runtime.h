@@ -18,6 +18,7 @@
 #pragma once
 
 #include <rt/detail/config.h>
+#include <rt/shutdown.h>
 #include <rt/spawn.h>
 #include <rt/spawn_blocking.h>
 #include <rt/task.h>
@@ -171,6 +172,13 @@ public:
     runtime& operator=(const runtime&) = delete;
     ~runtime();
 
+    // The same as destroying it, but waits for at most `timeout`. What is late then goes on being
+    // taken down by a thread of its own; the report says what that is. Further calls do nothing.
+    // Called on a thread of the runtime itself it aborts with advice, unless `timeout` is 0.
+    shutdown_report shut_down(std::chrono::nanoseconds timeout);
+    // Does not wait at all. May be called in a task of the runtime (flavor::multi_thread).
+    void shut_down_in_background();
+
     template<typename T>
     T block_on(task<T> body, detail::site at = detail::site::current()) {
         detail::forbid_nested_block_on();
@@ -200,6 +208,7 @@ private:
     }
 
     std::shared_ptr<engine::core> core_;
+    bool is_handed_over_ = false; // another thread takes the core down
 };
 
 namespace detail {

@@ -22,6 +22,9 @@
 namespace rt {
 
 runtime::~runtime() {
+    if (is_handed_over_) {
+        return;
+    }
     if (detail::this_thread.runtime == core_.get()) {
         base::fatal("a runtime is destroyed on one of its own workers: destroy it outside its tasks"
         );

@@ -84,6 +84,9 @@ public:
     // The exception that made the pool end by itself (config::unhandled); null if none has.
     [[nodiscard]] std::exception_ptr unhandled() const noexcept;
 
+    // The tasks that have not ended, while or after shut_down was called. Threads: any.
+    [[nodiscard]] std::vector<unfinished_task> unfinished() const;
+
     [[nodiscard]] std::uint32_t worker_count() const noexcept;
     [[nodiscard]] worker_view view(std::uint32_t index) const;
     [[nodiscard]] std::size_t injected_depth() const noexcept; // over all nodes

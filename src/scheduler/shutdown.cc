@@ -28,7 +28,12 @@
 
 #include <rt/detail/context.h>
 
+#include <bit>
 #include <climits>
+#include <new>
+#include <source_location>
+#include <utility>
+#include <vector>
 
 #include <linux/futex.h>
 #include <sched.h>
@@ -71,7 +76,42 @@ void abort_one(void* block, void* context) noexcept {
     }
 }
 
+struct list_walk {
+    const detail::scheduler_base* ours;
+    std::vector<unfinished_task> found;
+};
+
+// The walk's caller does not hold the pool still: a task may end meanwhile, and its header may
+// become another's. All that is read are words whose targets are never freed.
+[[clang::no_sanitize("thread")]] void list_one(void* block, void* context) noexcept {
+    auto* const walk = static_cast<list_walk*>(context);
+    const auto* const task = static_cast<const task_header*>(block);
+    const std::uint64_t id = task->id.load_acquire(); // acquire: as in is_live_and_ours
+    if (!is_live_and_ours(task, walk->ours)) {
+        return;
+    }
+    unfinished_task one;
+    one.id = id;
+    one.name = task->name;
+    one.spawned_at = std::bit_cast<std::source_location>(task->spawn_site);
+    one.is_in_blocking_closure = task->waits_for == detail::wait_kind::blocking;
+    if (task->id.load_acquire() != id) {
+        return;
+    }
+    try {
+        walk->found.push_back(one);
+    } catch (const std::bad_alloc&) {
+        return; // a shorter list is better than none
+    }
+}
+
 } // namespace
+
+std::vector<unfinished_task> pool::unfinished() const {
+    list_walk walk{this, {}};
+    memory::for_each_header(&list_one, &walk);
+    return std::move(walk.found);
+}
 
 void pool_state::drain(worker& self) noexcept {
     // acq_rel: the leader sees what every worker did before it arrived.

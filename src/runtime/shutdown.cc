@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+//
+// Shutdown that somebody does not wait for.
+//
+// The orderly shutdown (core::shut_down) is the only one there is. With a deadline, or in the
+// background, a thread of its own runs it and holds the core; the caller waits for that thread as
+// long as it likes and then looks at what is left. What is late is thus never torn down under the
+// feet of a running closure: the thread ends it properly, whenever that is.
+//
+// Rejected: to abandon workers at the deadline. Their tasks would be leaked with all that they own,
+// and a closure that returns later would find neither queue nor task.
+#include "base/assert.h"
+#include "base/log.h"
+#include "runtime/core.h"
+#include "topology/affinity.h"
+
+#include <rt/detail/context.h>
+#include <rt/runtime.h>
+
+#include <condition_variable>
+#include <csignal>
+#include <memory>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+namespace rt {
+namespace {
+
+struct farewell {
+    std::mutex lock;               // tidy:allow banned: a thread sleeps long on it
+    std::condition_variable ended; // tidy:allow banned: as above
+    bool has_ended = false;        // guarded by lock
+};
+
+void run(std::shared_ptr<engine::core> core, const std::shared_ptr<farewell>& shared) {
+    topology::name_this_thread(core->settings().name + "-end");
+    core->shut_down();
+    core.reset();
+    const std::lock_guard hold(shared->lock);
+    shared->has_ended = true;
+    shared->ended.notify_all();
+}
+
+// Hands the core to a thread that takes it down. Without a thread the caller does it.
+std::shared_ptr<farewell> hand_over(const std::shared_ptr<engine::core>& core) {
+    auto shared = std::make_shared<farewell>();
+    sigset_t every;
+    sigset_t before;
+    sigfillset(&every);
+    ::pthread_sigmask(SIG_SETMASK, &every, &before); // inherited: signals are for other threads
+    try {
+        std::thread(&run, core, shared).detach();
+    } catch (const std::system_error& error) {
+        base::log(
+            base::log_level::warning,
+            "no thread for the shutdown (%s): the caller waits for its end",
+            error.what()
+        );
+        core->shut_down();
+        shared->has_ended = true;
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return shared;
+}
+
+void forbid_own_worker(engine::core& core) noexcept {
+    if (detail::this_thread.runtime != &core) {
+        return;
+    }
+    if (core.settings().flavor == flavor::current_thread) {
+        base::fatal(
+            "a flavor::current_thread runtime is shut down inside its block_on: return from "
+            "block_on first"
+        );
+    }
+}
+
+} // namespace
+
+shutdown_report runtime::shut_down(std::chrono::nanoseconds timeout) {
+    forbid_own_worker(*core_);
+    if (timeout.count() > 0 && detail::this_thread.runtime == core_.get()) {
+        base::fatal(
+            "a runtime is shut down on one of its own threads, which would wait for itself: "
+            "use shut_down_in_background()"
+        );
+    }
+    shutdown_report report;
+    if (is_handed_over_) {
+        return report;
+    }
+    is_handed_over_ = true;
+    const std::shared_ptr<farewell> shared = hand_over(core_);
+    std::unique_lock hold(shared->lock);
+    // A limit, because a clock that is asked for more than it can count returns at once.
+    const auto longest = std::chrono::nanoseconds(std::chrono::hours(24 * 365));
+    report.is_complete =
+        shared->ended.wait_for(hold, std::min(timeout, longest), [&] { return shared->has_ended; });
+    hold.unlock();
+    if (!report.is_complete) {
+        report.left = core_->workers().unfinished();
+    }
+    return report;
+}
+
+void runtime::shut_down_in_background() {
+    forbid_own_worker(*core_);
+    if (!is_handed_over_) {
+        is_handed_over_ = true;
+        static_cast<void>(hand_over(core_));
+    }
+}
+
+std::string shutdown_report::text() const {
+    std::string text;
+    for (const unfinished_task& one : left) {
+        text += "task " + std::to_string(one.id);
+        if (one.name != nullptr) {
+            text += std::string(" \"") + one.name + '"';
+        }
+        text += std::string(" (") + one.spawned_at.file_name() + ':' +
+            std::to_string(one.spawned_at.line()) + ')';
+        text += one.is_in_blocking_closure ? " is in a blocking closure\n" : " is running\n";
+    }
+    return text;
+}
+
+} // namespace rt

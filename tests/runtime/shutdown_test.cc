@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+//
+// Shutdown with a deadline and in the background: what is reported, and what ends all the same.
+#include "support/runtimes.h"
+#include "support/test.h"
+
+#include <rt/blocking.h>
+#include <rt/detail/atomic.h>
+#include <rt/runtime.h>
+#include <rt/spawn_blocking.h>
+#include <rt/time.h>
+#include <rt/yield.h>
+
+#include <chrono>
+#include <cstring>
+#include <latch>
+#include <memory>
+#include <string>
+#include <thread>
+
+namespace {
+
+using namespace std::chrono_literals;
+using rt::test::settings;
+
+TestSuite(shutdown, .timeout = 60);
+
+// A closure that is running until it is let go, and tells when it is gone.
+struct held {
+    std::latch started{1};
+    std::latch go_on{1};
+    std::latch gone{1};
+};
+
+struct on_exit {
+    std::latch* gone;
+    explicit on_exit(std::latch* told) noexcept
+        : gone(told) {}
+    on_exit(on_exit&& other) noexcept
+        : gone(std::exchange(other.gone, nullptr)) {}
+    ~on_exit() {
+        if (gone != nullptr) {
+            gone->count_down();
+        }
+    }
+};
+
+rt::task<void> hold_a_thread(std::shared_ptr<held> shared) {
+    const on_exit local(&shared->gone);
+    co_await rt::blocking([&shared] {
+        shared->started.count_down();
+        shared->go_on.wait();
+    });
+}
+
+rt::task<void> sleep_long() {
+    co_await rt::sleep(1h);
+}
+
+rt::task<void> spin_until(std::shared_ptr<held> shared) {
+    const on_exit local(&shared->gone);
+    shared->started.count_down();
+    shared->go_on.wait(); // what a task must not do
+    co_return;
+}
+
+rt::task<int> one() {
+    co_return 1;
+}
+
+rt::task<void> end_own_runtime(rt::runtime* runtime, bool with_zero_timeout) {
+    if (with_zero_timeout) {
+        static_cast<void>(runtime->shut_down(0ns));
+    } else {
+        runtime->shut_down_in_background();
+    }
+    co_await rt::sleep(1h);
+}
+
+rt::task<void> end_own_runtime_in_time(rt::runtime* runtime) {
+    static_cast<void>(runtime->shut_down(1s));
+    co_return;
+}
+
+} // namespace
+
+Test(shutdown, b091_returns_at_the_deadline_and_reports_the_closure) {
+    auto shared = std::make_shared<held>();
+    {
+        rt::runtime runtime(settings());
+        const rt::handle handle = runtime.get_handle();
+        rt::join_handle<void> task = handle.spawn({.name = "holder"}, hold_a_thread(shared));
+        handle.spawn(sleep_long()).detach();
+        shared->started.wait();
+        const rt::shutdown_report report = runtime.shut_down(100ms);
+        cr_assert_not(report.is_complete);
+        cr_assert_eq(report.left.size(), 1, "the sleeper has ended");
+        const rt::unfinished_task& left = report.left.front();
+        cr_assert_eq(left.id, task.id());
+        cr_assert_str_eq(left.name, "holder");
+        cr_assert(std::strstr(left.spawned_at.file_name(), "shutdown_test.cc") != nullptr);
+        cr_assert(left.is_in_blocking_closure);
+        const std::string text = report.text();
+        cr_assert(text.find("\"holder\" (") != std::string::npos);
+        cr_assert(text.find(") is in a blocking closure\n") != std::string::npos);
+        cr_assert(runtime.shut_down(1h).is_complete, "a second call does nothing");
+        shared->go_on.count_down();
+        task.detach();
+    }
+    shared->gone.wait(); // the thread that was left behind ends the task
+}
+
+Test(shutdown, b092_with_a_timeout_of_0_it_does_not_wait) {
+    auto shared = std::make_shared<held>();
+    rt::runtime runtime(settings());
+    rt::join_handle<void> task = runtime.get_handle().spawn_blocking([shared] {
+        shared->started.count_down();
+        shared->go_on.wait();
+    });
+    shared->started.wait();
+    cr_assert_not(runtime.shut_down(0ns).is_complete);
+    shared->go_on.count_down();
+    while (!task.is_finished()) {
+        std::this_thread::yield();
+    }
+}
+
+Test(shutdown, b093_with_nothing_running_a_long_timeout_is_not_used) {
+    rt::test::on_every_runtime([](const rt::config& config) {
+        rt::runtime runtime(config);
+        cr_assert_eq(runtime.block_on(one()), 1);
+        runtime.get_handle().spawn(sleep_long()).detach();
+        const rt::shutdown_report report = runtime.shut_down(24h);
+        cr_assert(report.is_complete);
+        cr_assert(report.left.empty());
+        cr_assert(report.text().empty());
+    });
+}
+
+Test(shutdown, reports_a_task_that_never_suspends) {
+    auto shared = std::make_shared<held>();
+    {
+        rt::runtime runtime(settings());
+        runtime.get_handle().spawn({.name = "spinner"}, spin_until(shared)).detach();
+        shared->started.wait();
+        const rt::shutdown_report report = runtime.shut_down(1ms);
+        cr_assert_not(report.is_complete);
+        const auto is_spinner = [](const rt::unfinished_task& task) {
+            return std::strcmp(task.name, "spinner") == 0 && !task.is_in_blocking_closure;
+        };
+        cr_assert_eq(report.left.size(), 1);
+        cr_assert(is_spinner(report.left.front()));
+        shared->go_on.count_down();
+    }
+    shared->gone.wait();
+}
+
+Test(shutdown, in_the_background_everything_ends) {
+    auto shared = std::make_shared<held>();
+    rt::join_handle<void> task;
+    {
+        rt::runtime runtime(settings());
+        task = runtime.get_handle().spawn(hold_a_thread(shared));
+        shared->started.wait();
+        runtime.shut_down_in_background();
+        runtime.shut_down_in_background();
+    }
+    cr_assert_not(task.is_finished());
+    shared->go_on.count_down();
+    shared->gone.wait();
+}
+
+Test(shutdown, b095_in_a_task_of_its_own_without_waiting) {
+    for (const bool with_zero_timeout : {false, true}) {
+        rt::runtime runtime(settings());
+        rt::join_handle<void> task =
+            runtime.get_handle().spawn(end_own_runtime(&runtime, with_zero_timeout));
+        while (!task.is_finished()) {
+            std::this_thread::yield();
+        }
+    }
+}
+
+Test(shutdown, after_it_a_spawn_is_cancelled) {
+    rt::runtime runtime(settings());
+    cr_assert(runtime.shut_down(1h).is_complete);
+    rt::join_handle<int> late = runtime.get_handle().spawn(one());
+    cr_assert(late.is_finished());
+    bool is_cancelled = false;
+    try {
+        static_cast<void>(runtime.block_on(one()));
+    } catch (const rt::join_error&) {
+        is_cancelled = true;
+    }
+    cr_assert(is_cancelled);
+}
+
+Test(shutdown, b095_waiting_on_an_own_thread_aborts_with_advice, .signal = SIGABRT) {
+    rt::runtime runtime(settings());
+    runtime.block_on(end_own_runtime_in_time(&runtime));
+}
+
+Test(shutdown, dropping_it_in_its_own_closure_aborts_with_advice, .signal = SIGABRT) {
+    auto runtime = std::make_unique<rt::runtime>(settings());
+    rt::join_handle<void> task =
+        runtime->get_handle().spawn_blocking([&runtime] { runtime.reset(); });
+    while (!task.is_finished()) {
+        std::this_thread::yield();
+    }
+}
+
+Test(shutdown, of_current_thread_inside_block_on_aborts_with_advice, .signal = SIGABRT) {
+    rt::runtime runtime(rt::test::single());
+    runtime.block_on(end_own_runtime(&runtime, false));
+}

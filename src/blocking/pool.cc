@@ -41,6 +41,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/process.h"
 #include "blocking/job_queue.h"
 #include "metrics/worker_counters.h"
 
@@ -150,6 +151,7 @@ struct pool::state {
     static void join(thread_record* exited_thread) noexcept;
 
     // Constant.
+    const base::process_mark process;
     pool* facade = nullptr;
     std::uint32_t threads_max = 1;
     std::uint64_t keep_alive_ns = 0;
@@ -384,6 +386,7 @@ pool::~pool() {
 
 result<void> pool::submit(detail::blocking_job& job) noexcept {
     state& self = *state_;
+    self.process.check();
     job.queued_ns = base::monotonic_ns();
     state::errand left;
     {

@@ -40,6 +40,7 @@ void driver::forget(watch& direction) noexcept {
 }
 
 void driver::drop_forgotten() noexcept {
+    process_.check();
     if (forgotten_.load_relaxed() == nullptr) { // relaxed: a push that is missed sends a wake-up
         return;
     }

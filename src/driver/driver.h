@@ -14,6 +14,8 @@
 // Threads: `wake` and `forget` from any thread; everything else from the owning worker.
 #pragma once
 
+#include "base/process.h"
+
 #include <rt/detail/atomic.h>
 #include <rt/result.h>
 
@@ -88,10 +90,12 @@ protected:
     // are left, be they forgotten or of descriptors that outlive the runtime.
     void orphan_all() noexcept;
 
-    // Drops what other threads have asked to forget. Called at each park and flush.
+    // Drops what other threads have asked to forget. Called at each park and flush, before the
+    // kernel is entered; aborts in a child of fork().
     void drop_forgotten() noexcept;
 
 private:
+    const base::process_mark process_;  // a child of fork() shares the kernel's side with it
     atomic<watch*> forgotten_{nullptr}; // pushed by any thread, taken by the owner
     watch* watches_ = nullptr;          // owner only
 };

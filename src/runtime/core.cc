@@ -91,6 +91,12 @@ void core::shut_down() noexcept {
         return;
     }
     is_down_ = true;
+    if (is_of_parent()) {
+        // Nothing can be joined or told here, and the parent goes on with what is shared.
+        static_cast<void>(workers_.release());
+        static_cast<void>(blocking_.release());
+        return;
+    }
     if (is_observed_) {
         stop_observer(*this);
         delist(*this);

@@ -8,6 +8,7 @@
 // used by any thread that keeps the core alive.
 #pragma once
 
+#include "base/process.h"
 #include "blocking/pool.h"
 #include "scheduler/scheduler.h"
 
@@ -34,6 +35,10 @@ public:
     // Ordered tear-down; idempotent. See shutdown.cc for the steps.
     void shut_down() noexcept;
 
+    // Aborts with advice in a child of fork().
+    void check_process() const noexcept { process_.check(); }
+    [[nodiscard]] bool is_of_parent() const noexcept { return process_.is_foreign(); }
+
     [[nodiscard]] const config& settings() const noexcept { return settings_; }
     [[nodiscard]] scheduler::pool& workers() noexcept { return *workers_; }
     [[nodiscard]] offload::pool& blocking_pool() noexcept { return *blocking_; }
@@ -44,6 +49,7 @@ public:
     core* next_core = nullptr; // guarded by the registry's lock
 
 private:
+    base::process_mark process_;
     config settings_;
     std::uint64_t started_ns_ = 0;
     std::string driver_reason_;

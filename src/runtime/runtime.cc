@@ -22,7 +22,7 @@
 namespace rt {
 
 runtime::~runtime() {
-    if (is_handed_over_) {
+    if (is_handed_over_ || core_->is_of_parent()) {
         return;
     }
     if (detail::this_thread.runtime == core_.get()) {
@@ -63,11 +63,13 @@ handle handle::current() {
 
 detail::scheduler_base* handle::scheduler() const noexcept {
     RT_ASSERT(core_ != nullptr);
+    core_->check_process();
     return &core_->workers();
 }
 
 detail::blocking_target handle::target() const noexcept {
     RT_ASSERT(core_ != nullptr);
+    core_->check_process();
     return {&core_->blocking_pool(), &core_->workers(), core_.get()};
 }
 
@@ -124,6 +126,7 @@ std::exception_ptr unhandled_of(engine::core& core, const join_handle_base& root
 }
 
 scheduler_base* scheduler_of(engine::core& core) noexcept {
+    core.check_process();
     return &core.workers();
 }
 

@@ -79,6 +79,7 @@ void forbid_own_worker(engine::core& core) noexcept {
 } // namespace
 
 shutdown_report runtime::shut_down(std::chrono::nanoseconds timeout) {
+    core_->check_process();
     forbid_own_worker(*core_);
     if (timeout.count() > 0 && detail::this_thread.runtime == core_.get()) {
         base::fatal(
@@ -105,6 +106,7 @@ shutdown_report runtime::shut_down(std::chrono::nanoseconds timeout) {
 }
 
 void runtime::shut_down_in_background() {
+    core_->check_process();
     forbid_own_worker(*core_);
     if (!is_handed_over_) {
         is_handed_over_ = true;

@@ -6,6 +6,7 @@
 #include <rt/blocking.h>
 #include <rt/buffer.h>
 #include <rt/deadline.h>
+#include <rt/hooks.h>
 #include <rt/interval.h>
 #include <rt/join.h>
 #include <rt/join_set.h>

@@ -18,6 +18,7 @@
 #pragma once
 
 #include <rt/detail/config.h>
+#include <rt/hooks.h>
 #include <rt/shutdown.h>
 #include <rt/spawn.h>
 #include <rt/spawn_blocking.h>
@@ -88,6 +89,8 @@ struct config {
     unhandled_exception unhandled = unhandled_exception::report;
     // For tests: rt::clock begins paused (rt/paused_clock.h). Only with flavor::current_thread.
     bool start_paused = false;
+    // Called at certain moments in the life of threads and tasks (rt/hooks.h).
+    rt::hooks hooks;
 };
 
 namespace detail {

@@ -153,6 +153,7 @@ struct pool::state {
     // Constant.
     const base::process_mark process;
     pool* facade = nullptr;
+    const rt::hooks* hooks = nullptr;
     std::uint32_t threads_max = 1;
     std::uint64_t keep_alive_ns = 0;
     std::string name;
@@ -248,6 +249,9 @@ void pool::state::serve(thread_record& self) noexcept {
     name_this_thread(name, self.number);
     self.thread = ::pthread_self();
     set_current_pool(facade);
+    if (hooks != nullptr) {
+        detail::call_hook(hooks->on_thread_start, "on_thread_start");
+    }
     std::uint64_t now_ns = base::monotonic_ns();
     lock.lock();
     RT_ASSERT(coming != 0);
@@ -280,6 +284,9 @@ void pool::state::serve(thread_record& self) noexcept {
     lock.unlock();
     if (is_last) {
         futex_wake(&threads);
+    }
+    if (hooks != nullptr) {
+        detail::call_hook(hooks->on_thread_stop, "on_thread_stop"); // whoever joins this waits
     }
     join(before);
 }
@@ -367,11 +374,17 @@ int pool::state::start_thread(blocking_job* job) noexcept {
     return status;
 }
 
-pool::pool(std::uint32_t threads_max, std::chrono::milliseconds keep_alive, std::string name)
+pool::pool(
+    std::uint32_t threads_max,
+    std::chrono::milliseconds keep_alive,
+    std::string name,
+    const hooks* hooks
+)
     : state_(std::make_unique<state>()) {
     using std::chrono::milliseconds;
     using std::chrono::nanoseconds;
     state_->facade = this;
+    state_->hooks = hooks;
     state_->threads_max = std::max(threads_max, std::uint32_t{1});
     const nanoseconds kept = std::clamp(keep_alive, milliseconds(0), keep_alive_limit);
     state_->keep_alive_ns = static_cast<std::uint64_t>(kept.count());

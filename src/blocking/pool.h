@@ -19,6 +19,7 @@
 #include "metrics/histogram.h"
 
 #include <rt/detail/blocking.h>
+#include <rt/hooks.h>
 #include <rt/result.h>
 
 #include <chrono>
@@ -39,7 +40,13 @@ class pool {
 public:
     // `threads_max` is at least 1. Throws std::bad_alloc. The threads get the constructing thread's
     // CPU affinity.
-    pool(std::uint32_t threads_max, std::chrono::milliseconds keep_alive, std::string name);
+    // `hooks` may be null, else outlives the pool.
+    pool(
+        std::uint32_t threads_max,
+        std::chrono::milliseconds keep_alive,
+        std::string name,
+        const hooks* hooks = nullptr
+    );
     ~pool();
     pool(const pool&) = delete;
     pool& operator=(const pool&) = delete;

@@ -16,6 +16,7 @@
 #include <rt/detail/context.h>
 
 #include <system_error>
+#include <utility>
 
 namespace rt::engine {
 namespace {
@@ -56,6 +57,7 @@ driver::kind to_kind(driver_kind wanted) noexcept {
 
 core::core(const config& settings)
     : settings_(settings)
+    , hooks_(std::exchange(settings_.hooks, {}))
     , started_ns_(base::monotonic_ns()) {
 }
 
@@ -70,10 +72,11 @@ scheduler::start_fault core::start() {
         );
     }
     blocking_ = std::make_unique<offload::pool>(
-        settings_.blocking_threads_max, settings_.blocking_keep_alive, settings_.name
+        settings_.blocking_threads_max, settings_.blocking_keep_alive, settings_.name, &hooks_
     );
     workers_ = std::make_unique<scheduler::pool>();
-    scheduler::start_fault fault = workers_->start(settings_, choice.chosen, this, blocking_.get());
+    scheduler::start_fault fault =
+        workers_->start(settings_, choice.chosen, this, blocking_.get(), hooks_);
     if (fault.text.empty() && settings_.introspect) {
         is_observed_ = true;
         enlist(*this);

@@ -50,7 +50,8 @@ public:
 
 private:
     base::process_mark process_;
-    config settings_;
+    config settings_; // without the hooks: observers copy it
+    hooks hooks_;
     std::uint64_t started_ns_ = 0;
     std::string driver_reason_;
     std::unique_ptr<offload::pool> blocking_;

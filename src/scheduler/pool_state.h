@@ -71,6 +71,7 @@ public:
     const driver::kind driver_kind;
     virtual_clock clock; // see there who may touch it
     detail::scheduler_base* facade = nullptr;
+    const rt::hooks* hooks = nullptr; // null unless one for threads is set
     engine::core* owner = nullptr;
     offload::pool* blocking = nullptr;
     std::vector<std::unique_ptr<inject_queue>> injected; // by node

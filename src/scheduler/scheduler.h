@@ -62,13 +62,14 @@ public:
     ~pool();
 
     // Makes the workers and, unless the flavour is current_thread, starts their threads.
-    // `driver_kind` has been chosen; `settings` outlives the pool. Called once; after a fault the
-    // pool can only be destroyed.
+    // `driver_kind` has been chosen; `settings` and `hooks` outlive the pool. Called once; after a
+    // fault the pool can only be destroyed.
     [[nodiscard]] start_fault start(
         const config& settings,
         driver::kind driver_kind,
         engine::core* owner,
-        offload::pool* blocking
+        offload::pool* blocking,
+        const rt::hooks& hooks
     );
 
     void schedule(detail::task_header* task) noexcept override;

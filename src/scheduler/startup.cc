@@ -90,9 +90,15 @@ void worker_main(pool_state& pool, worker& self, std::size_t pin, atomic<std::ui
         return;
     }
     self.enter();
+    if (pool.hooks != nullptr) {
+        detail::call_hook(pool.hooks->on_thread_start, "on_thread_start");
+    }
     self.run(pool.phase);
     pool.drain(self);
     self.leave();
+    if (pool.hooks != nullptr) {
+        detail::call_hook(pool.hooks->on_thread_stop, "on_thread_stop");
+    }
     memory::flush_thread();
 }
 
@@ -117,7 +123,11 @@ void make_workers(pool_state& state, const topology::placement& placed) {
 pool::pool() noexcept = default;
 
 start_fault pool::start(
-    const config& settings, driver::kind driver_kind, engine::core* owner, offload::pool* blocking
+    const config& settings,
+    driver::kind driver_kind,
+    engine::core* owner,
+    offload::pool* blocking,
+    const rt::hooks& hooks
 ) {
     const bool is_current = settings.flavor == flavor::current_thread;
     config wanted = settings;
@@ -132,6 +142,13 @@ start_fault pool::start(
     state_ = std::make_unique<pool_state>(wanted, driver_kind, placed->worker_count());
     pool_state& state = *state_;
     state.facade = this;
+    if (hooks.on_thread_start || hooks.on_thread_stop || hooks.on_thread_park ||
+        hooks.on_thread_unpark) {
+        state.hooks = &hooks;
+    }
+    if (hooks.on_task_spawn || hooks.on_task_terminate) {
+        this->hooks = &hooks;
+    }
     state.owner = owner;
     state.blocking = blocking;
     state.placement_reason = std::to_string(placed->worker_count()) +

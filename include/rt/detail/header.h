@@ -45,6 +45,10 @@
 #include <cstdint>
 #include <source_location>
 
+namespace rt {
+struct hooks;
+}
+
 namespace rt::detail {
 
 struct task_header;
@@ -129,6 +133,9 @@ public:
     virtual void schedule_joiner(task_header* task) noexcept = 0;
     // The same for a task that runs for the first time.
     virtual void schedule_new(task_header* task) noexcept = 0;
+
+    // The program's, if it has hooks for tasks; else null. Constant while there are tasks.
+    const rt::hooks* hooks = nullptr;
 
 protected:
     ~scheduler_base() = default;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+//
+// Functions of the program that a runtime calls at certain moments: config::hooks.
+//
+//     rt::runtime runtime({.hooks = {.on_thread_start = [] { register_thread(); }}});
+//
+// For profilers, allocators and loggers that want to know of every thread, and for counting tasks.
+// A hook that is not set costs one predicted branch. Hooks are called by many threads at once. One
+// that throws is reported and has no other effect.
+#pragma once
+
+#include <rt/detail/config.h>
+
+#include <cstdint>
+#include <functional>
+#include <source_location>
+
+namespace rt {
+
+/// What a task's hooks are told. The name is null if the task has none; it and the place outlive
+/// the task.
+struct task_info {
+    std::uint64_t id = 0;
+    const char* name = nullptr;
+    std::source_location spawned_at;
+};
+
+struct hooks {
+    /// In each worker and each thread of the blocking pool, first and last. Not in the thread that
+    /// is the worker of a flavor::current_thread.
+    std::function<void()> on_thread_start;
+    std::function<void()> on_thread_stop;
+    /// In a worker that has found nothing to do, before it sleeps; what it spawns or wakes keeps
+    /// the worker awake.
+    std::function<void()> on_thread_park;
+    /// In a worker that has slept.
+    std::function<void()> on_thread_unpark;
+    /// When a task has been made, on the thread that spawns it, before it can run.
+    std::function<void(const task_info&)> on_task_spawn;
+    /// When a task ends or is cancelled, before its join handle learns it, on the worker; its
+    /// frames are gone.
+    std::function<void(const task_info&)> on_task_terminate;
+};
+
+namespace detail {
+
+struct task_header;
+
+// Calls one that is set. An exception is reported, not passed on.
+RT_API void call_hook(const std::function<void()>& hook, const char* name) noexcept;
+// The task's scheduler has hooks.
+void call_spawn_hook(const task_header* task) noexcept;
+void call_terminate_hook(const task_header* task) noexcept;
+
+} // namespace detail
+} // namespace rt

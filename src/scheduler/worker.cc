@@ -308,6 +308,12 @@ void worker::park() noexcept {
         maintain();
         return;
     }
+    if (pool_.hooks != nullptr) [[unlikely]] {
+        detail::call_hook(pool_.hooks->on_thread_park, "on_thread_park");
+        if (lifo_ != nullptr || fresh_.size() != 0 || !queue.is_empty()) {
+            return;
+        }
+    }
     const bool nobody_searches = pool_.sleepers.park(index, std::exchange(is_searching_, false));
     if (nobody_searches && pool_.has_work()) {
         pool_.notify(index);
@@ -324,6 +330,9 @@ void worker::park() noexcept {
     is_searching_ = pool_.sleepers.unpark(index);
     pool_.dog.stir();
     until_maintain_ = pool_.settings.event_interval;
+    if (pool_.hooks != nullptr) [[unlikely]] {
+        detail::call_hook(pool_.hooks->on_thread_unpark, "on_thread_unpark");
+    }
     after_driver();
     pace_.begin(counters.polls.load_relaxed(), this_thread.coarse_ns);
 }

@@ -14,6 +14,7 @@
 #include <rt/detail/frame.h>
 #include <rt/detail/promise.h>
 #include <rt/detail/result_slot.h>
+#include <rt/hooks.h>
 #include <rt/spawn.h>
 
 #include <coroutine>
@@ -156,11 +157,17 @@ create_task(void* frame, scheduler_base* scheduler, site at, const char* name) n
     // release: an observer that reads the id reads the fields of this life, or a later one.
     task->id.store_release(rt::tasks::take_id());
     metrics::count_spawn();
+    if (scheduler != nullptr && scheduler->hooks != nullptr) [[unlikely]] {
+        call_spawn_hook(task);
+    }
     return task;
 }
 
 void complete(task_header* task, drop_function drop) noexcept {
     metrics::count_end(task->ended == outcome::cancelled);
+    if (task->scheduler != nullptr && task->scheduler->hooks != nullptr) [[unlikely]] {
+        call_terminate_hook(task);
+    }
     std::uint64_t state = task->state.load_acquire(); // acquire: pairs with detach_with's release
     for (;;) {
         if ((state & state_interest) == 0) {

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT
+//
+// config::hooks: when each is called, and that what it does or throws is harmless.
+#include "base/captured.h"
+#include "support/runtimes.h"
+#include "support/test.h"
+
+#include <rt/blocking.h>
+#include <rt/detail/atomic.h>
+#include <rt/runtime.h>
+#include <rt/spawn_blocking.h>
+#include <rt/sync/notify.h>
+#include <rt/time.h>
+#include <rt/yield.h>
+
+#include <chrono>
+#include <cstring>
+#include <mutex>
+#include <set>
+#include <source_location>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+using rt::test::settings;
+using rt::test::single;
+
+TestSuite(hooks, .timeout = 60);
+
+// What was told about tasks.
+struct log {
+    std::mutex lock;
+    std::vector<rt::task_info> seen;
+
+    void add(const rt::task_info& one) {
+        const std::lock_guard hold(lock);
+        seen.push_back(one);
+    }
+    std::set<std::uint64_t> ids() {
+        const std::lock_guard hold(lock);
+        std::set<std::uint64_t> all;
+        for (const rt::task_info& one : seen) {
+            all.insert(one.id);
+        }
+        return all;
+    }
+};
+
+rt::task<void> nothing() {
+    co_return;
+}
+
+rt::task<void> sleep_long() {
+    co_await rt::sleep(1h);
+}
+
+rt::task<void> spawn_many(int count) {
+    std::vector<rt::join_handle<void>> children;
+    for (int i = 0; i < count; ++i) {
+        children.push_back(rt::spawn(nothing()));
+    }
+    for (rt::join_handle<void>& child : children) {
+        co_await std::move(child);
+    }
+    co_await rt::spawn_blocking([] {});
+}
+
+rt::task<void> use_threads() {
+    co_await rt::blocking([] {});
+    co_await rt::sleep(1ms);
+}
+
+// Waits for a count that only hooks change, and sleeps for ever if they do not.
+rt::task<void> wait_for(rt::atomic<int>* count, int wanted) {
+    while (count->load_relaxed() < wanted) {
+        co_await rt::sleep(1ms);
+    }
+}
+
+rt::task<void> wait_for_note(rt::notify* note) {
+    co_await note->notified();
+}
+
+rt::task<void> give_note(rt::notify* note) {
+    note->notify_one();
+    co_return;
+}
+
+} // namespace
+
+Test(hooks, b070_start_and_stop_are_called_once_per_thread) {
+    for (const auto keep : {10'000ms, 0ms}) {
+        rt::atomic<int> started{0};
+        rt::atomic<int> stopped{0};
+        rt::config config = settings();
+        config.blocking_keep_alive = keep;
+        config.hooks.on_thread_start = [&] {
+            started.add_relaxed(1);
+        };
+        config.hooks.on_thread_stop = [&] {
+            stopped.add_relaxed(1);
+        };
+        {
+            rt::runtime runtime(config);
+            runtime.block_on(use_threads());
+            cr_assert_geq(started.load_relaxed(), 2);
+        }
+        cr_assert_eq(started.load_relaxed(), stopped.load_relaxed());
+        cr_assert_eq(started.load_relaxed(), 3, "two workers and a thread for the closure");
+    }
+}
+
+Test(hooks, park_and_unpark_are_called_around_sleeping) {
+    rt::test::on_every_runtime([](rt::config config) {
+        rt::atomic<int> parks{0};
+        rt::atomic<int> unparks{0};
+        config.hooks.on_thread_park = [&] {
+            parks.add_relaxed(1);
+        };
+        config.hooks.on_thread_unpark = [&] {
+            unparks.add_relaxed(1);
+        };
+        rt::block_on(config, wait_for(&unparks, 3));
+        cr_assert_geq(parks.load_relaxed(), unparks.load_relaxed());
+    });
+}
+
+// The task that wakes the root is spawned by the hook: a worker that slept in spite of it would
+// sleep for ever.
+Test(hooks, b072_what_the_park_hook_spawns_is_run_before_sleeping) {
+    rt::test::on_every_runtime([](rt::config config) {
+        rt::notify note;
+        rt::atomic<bool> has_spawned{false};
+        config.workers = config.flavor == rt::flavor::current_thread ? 0 : 1;
+        config.hooks.on_thread_park = [&] {
+            if (!has_spawned.exchange_acq_rel(true)) {
+                rt::spawn(give_note(&note)).detach();
+            }
+        };
+        rt::block_on(config, wait_for_note(&note));
+    });
+}
+
+Test(hooks, b075_b076_spawn_and_terminate_are_called_once_per_task) {
+    constexpr int count = 1000;
+    rt::test::on_every_runtime([](rt::config config) {
+        log spawned;
+        log ended;
+        config.hooks.on_task_spawn = [&](const rt::task_info& one) {
+            spawned.add(one);
+        };
+        config.hooks.on_task_terminate = [&](const rt::task_info& one) {
+            ended.add(one);
+        };
+        rt::block_on(config, spawn_many(count));
+        cr_assert_eq(spawned.seen.size(), count + 2, "the root and the closure are tasks as well");
+        cr_assert_eq(ended.seen.size(), count + 2);
+        cr_assert_eq(spawned.ids().size(), count + 2);
+        cr_assert(spawned.ids() == ended.ids());
+    });
+}
+
+Test(hooks, b077_they_are_told_name_and_place_of_the_spawn) {
+    log spawned;
+    rt::config config = settings();
+    config.hooks.on_task_spawn = [&](const rt::task_info& one) {
+        spawned.add(one);
+    };
+    rt::runtime runtime(config);
+    const std::uint_least32_t line = std::source_location::current().line() + 1;
+    runtime.get_handle().spawn(nothing()).detach();
+    runtime.get_handle().spawn({.name = "named"}, nothing()).detach();
+    cr_assert_eq(spawned.seen.size(), 2);
+    cr_assert_eq(spawned.seen[0].spawned_at.line(), line);
+    cr_assert_null(spawned.seen[0].name);
+    cr_assert_eq(spawned.seen[1].spawned_at.line(), line + 1);
+    cr_assert_str_eq(spawned.seen[1].name, "named");
+    cr_assert(std::strstr(spawned.seen[1].spawned_at.file_name(), "hooks_test.cc") != nullptr);
+}
+
+Test(hooks, terminate_is_called_for_tasks_that_are_cancelled) {
+    rt::atomic<int> ended{0};
+    rt::config config = settings();
+    config.hooks.on_task_terminate = [&](const rt::task_info&) {
+        ended.add_relaxed(1);
+    };
+    {
+        rt::runtime runtime(config);
+        for (int i = 0; i < 10; ++i) {
+            runtime.get_handle().spawn(sleep_long()).detach();
+        }
+    }
+    cr_assert_eq(ended.load_relaxed(), 10);
+}
+
+Test(hooks, b082_a_hook_that_throws_is_reported_and_harmless) {
+    const rt::test::captured got = rt::test::capture([] {
+        rt::config config = settings();
+        config.hooks.on_task_terminate = [](const rt::task_info&) {
+            throw std::runtime_error("on purpose");
+        };
+        config.hooks.on_thread_start = [] {
+            throw 1;
+        };
+        rt::runtime runtime(config);
+        runtime.block_on(nothing());
+        runtime.block_on(nothing());
+    });
+    cr_assert(got.has_exited());
+    cr_assert(got.says("hook on_task_terminate has thrown: on purpose"));
+    cr_assert(got.says("hook on_thread_start has thrown"));
+}

@@ -6,6 +6,7 @@
 // clang-format off
 #define rt rt_model
 #include "task/context.cc"
+#include "task/hooks.cc"
 #include "task/state.cc"
 #include "task/join.cc"
 #include "task/cancel.cc"

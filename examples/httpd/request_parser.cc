@@ -13,7 +13,7 @@
 //                                          fix of CVE-2024-27982; npm has 1.0.1
 //   http-parser 2.9.4       1861  125 ns   libhttp-parser-dev; archived upstream
 //
-// This class as a whole takes 1457 instructions and 72 ns.
+// This class as a whole takes about 1260 instructions.
 // Of 60 malformed or ambiguous messages http-parser took bare LF lines, "Name :", chunks without
 // their CRLF and HTTP/1.2; llhttp took folded fields, empty names, two spaces and HTTP/2.0, and
 // refused legal quoted chunk extensions. Beast is strict about lines and chunks, and lax about
@@ -65,6 +65,7 @@ bool has_other_version(std::string_view text) {
 // A library parser serves one message, so a new one is made in place for each.
 class request_parser::engine {
 public:
+    std::string known_host;
     std::optional<wire::wire_parser> wire;
     std::size_t chunk_extra_bytes = 0;
 };
@@ -80,7 +81,7 @@ std::string_view request_head::query() const {
 request_parser::request_parser(const parser_limits& limits)
     : limits_(limits)
     , engine_(std::make_unique<engine>()) {
-    engine_->wire.emplace(limits_, head_);
+    engine_->wire.emplace(limits_, head_, engine_->known_host);
 }
 
 request_parser::~request_parser() = default;
@@ -90,7 +91,7 @@ bool request_parser::is_between_messages() const {
 }
 
 void request_parser::next_message() {
-    engine_->wire.emplace(limits_, head_);
+    engine_->wire.emplace(limits_, head_, engine_->known_host);
     engine_->chunk_extra_bytes = 0;
     head_.target.clear();
     head_.if_none_match.clear();

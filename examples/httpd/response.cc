@@ -8,6 +8,8 @@
 
 #include "response.h"
 
+#include <rt/time.h>
+
 #include <array>
 #include <charconv>
 #include <cstring>
@@ -24,6 +26,7 @@ constexpr std::array<std::string_view, 12> month_names{
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
 struct thread_cache {
+    rt::clock::rep looked_at = 0; // worker's time of the last look at the clock
     std::time_t second = -1;
     std::size_t plaintext_size = 0; // 0: not built yet
     std::size_t plaintext_date_at = 0;
@@ -68,6 +71,12 @@ void build_plaintext() {
 }
 
 void refresh() {
+    // Requests that the worker found ready at one look have one time.
+    rt::clock::rep at = rt::coarse_now().time_since_epoch().count();
+    if (at == cache.looked_at) {
+        return;
+    }
+    cache.looked_at = at;
     std::time_t second = now();
     if (second == cache.second) [[likely]] {
         return;

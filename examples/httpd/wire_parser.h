@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -49,6 +50,7 @@ constexpr std::array<bool, 256> visible_but(std::string_view excluded) {
 
 // Beast lets bytes above 127 pass in a target, and a fragment; RFC 9112 §3.2 has neither.
 inline constexpr std::array<bool, 256> target_bytes = visible_but("#");
+inline constexpr std::array<bool, 256> path_bytes = visible_but("#?");
 // uri-host [":" port], RFC 3986 §3.2.2: enough to keep paths, user names and spaces out.
 inline constexpr std::array<bool, 256> host_bytes = visible_but("\"#/<>?@\\^`{|}");
 
@@ -84,30 +86,43 @@ inline method method_of(http::verb verb) {
     }
 }
 
-/// Finds the path within a target of origin-form, absolute-form or "*". False when it is neither.
+/// Checks the bytes of a target and finds the path within it, which has origin-form, absolute-form
+/// or is "*". False when it is none of them.
 inline bool locate_path(request_head& head) {
     std::string_view target = head.target;
     std::size_t begin = 0;
+    if (target.front() == '/') { // nearly all requests there are
+        const char* at = target.data();
+        const char* end = at + target.size();
+        while (at != end && path_bytes[static_cast<unsigned char>(*at)]) {
+            ++at;
+        }
+        head.path_begin = 0;
+        head.path_size = static_cast<std::size_t>(at - target.data());
+        return at == end ||
+            (*at == '?' && consists_of(target.substr(head.path_size), target_bytes));
+    }
+    if (!consists_of(target, target_bytes)) {
+        return false;
+    }
     if (target == "*") {
         head.path_begin = 0;
         head.path_size = 1;
         return head.method == method::options;
     }
-    if (target.front() != '/') {
-        std::size_t scheme = target.find("://");
-        if (scheme == std::string_view::npos) {
-            return false;
-        }
-        std::string_view name = target.substr(0, scheme);
-        if (!is_equal_ignoring_case(name, "http") && !is_equal_ignoring_case(name, "https")) {
-            return false;
-        }
-        std::size_t authority = scheme + 3;
-        begin = std::min(target.find_first_of("/?", authority), target.size());
-        if (begin == authority ||
-            !consists_of(target.substr(authority, begin - authority), host_bytes)) {
-            return false;
-        }
+    std::size_t scheme = target.find("://");
+    if (scheme == std::string_view::npos) {
+        return false;
+    }
+    std::string_view name = target.substr(0, scheme);
+    if (!is_equal_ignoring_case(name, "http") && !is_equal_ignoring_case(name, "https")) {
+        return false;
+    }
+    std::size_t authority = scheme + 3;
+    begin = std::min(target.find_first_of("/?", authority), target.size());
+    if (begin == authority ||
+        !consists_of(target.substr(authority, begin - authority), host_bytes)) {
+        return false;
     }
     head.path_begin = begin;
     head.path_size = std::min(target.find('?', begin), target.size()) - begin;
@@ -117,9 +132,11 @@ inline bool locate_path(request_head& head) {
 /// Receives what Beast finds, writes it into the head, and refuses what Beast lets pass.
 class wire_parser final : public http::basic_parser<true> {
 public:
-    wire_parser(const parser_limits& limits, request_head& head)
+    /// `known_host` is the connection's: the last Host value that was found to be well-formed.
+    wire_parser(const parser_limits& limits, request_head& head, std::string& known_host)
         : limits_(limits)
-        , head_(head) {
+        , head_(head)
+        , known_host_(known_host) {
         header_limit(static_cast<std::uint32_t>(limits.header_bytes_max));
         body_limit(limits.body_bytes_max);
     }
@@ -156,8 +173,8 @@ private:
             return refuse(414, "request target too long", error);
         }
         head_.method = method_of(verb);
-        head_.target.assign(target.data(), target.size());
-        if (!consists_of(head_.target, target_bytes) || !locate_path(head_)) {
+        head_.target.append(target.data(), target.size()); // it was empty
+        if (!locate_path(head_)) {
             return refuse(400, "malformed request target", error);
         }
     }
@@ -211,16 +228,25 @@ private:
             return true;
         }
         std::string_view between(gap, static_cast<std::size_t>(value.data() - gap));
-        return between.find('\r') != std::string_view::npos;
+        for (char c : between) { // a space, as a rule
+            if (c == '\r') {
+                return true;
+            }
+        }
+        return false;
     }
 
     void on_host(std::string_view value, error_code& error) {
         if (std::exchange(head_.has_host, true)) {
             return refuse(400, "more than one Host field", error);
         }
+        if (value == known_host_) { // a client says the same on a connection each time
+            return;
+        }
         if (!consists_of(value, host_bytes)) {
             return refuse(400, "malformed Host field", error);
         }
+        known_host_ = value;
     }
 
     /// Overflow and conflicts with Transfer-Encoding were the library's to find.
@@ -282,6 +308,7 @@ private:
 
     const parser_limits& limits_;
     request_head& head_;
+    std::string& known_host_;
     std::size_t field_count_ = 0;
     std::size_t trailer_bytes_ = 0;
     bool has_content_length_ = false;

@@ -170,11 +170,11 @@ check:
 	@tests/run
 
 #:   asan tsan   the unit tests under AddressSanitizer and UBSan, or under ThreadSanitizer
-asan: sanitizer = -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined -DRT_SANITIZED
-tsan: sanitizer = -fsanitize=thread -DRT_SANITIZED -DLIBRT_TEST_RUNNER
+asan: sanitizer = -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined
+tsan: sanitizer = -fsanitize=thread -DLIBRT_TEST_RUNNER
 asan tsan:
 	@.ci/install build check
-	+$(Q)$(parallel) B=build/$@ SANITIZE='$(sanitizer)' tests
+	+$(Q)$(parallel) B=build/$@ SANITIZE='$(sanitizer) -DRT_SANITIZED' tests
 	@tests/run --build build/$@
 
 #:   model       the interleavings of queue, idle, state and join alone, more of them (tests/model)

@@ -32,7 +32,7 @@ using rt::test::single;
 TestSuite(hooks, .timeout = 60);
 
 // What was told about tasks.
-struct log {
+struct event_log {
     std::mutex lock;
     std::vector<rt::task_info> seen;
 
@@ -148,8 +148,8 @@ Test(hooks, b072_what_the_park_hook_spawns_is_run_before_sleeping) {
 Test(hooks, b075_b076_spawn_and_terminate_are_called_once_per_task) {
     constexpr int count = 1000;
     rt::test::on_every_runtime([](rt::config config) {
-        log spawned;
-        log ended;
+        event_log spawned;
+        event_log ended;
         config.hooks.on_task_spawn = [&](const rt::task_info& one) {
             spawned.add(one);
         };
@@ -165,7 +165,7 @@ Test(hooks, b075_b076_spawn_and_terminate_are_called_once_per_task) {
 }
 
 Test(hooks, b077_they_are_told_name_and_place_of_the_spawn) {
-    log spawned;
+    event_log spawned;
     rt::config config = settings();
     config.hooks.on_task_spawn = [&](const rt::task_info& one) {
         spawned.add(one);

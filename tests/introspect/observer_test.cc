@@ -198,7 +198,9 @@ Test(observer, it_answers_while_every_worker_spins_and_names_the_tasks) {
     cr_assert(has(dump, "2 STUCK"), "%s", dump.c_str());
     cr_assert(has(dump, "a_task_that_spins"));
     cr_assert(has(dump, "native: on CPU"));
+#if !defined(RT_SANITIZED) // there the loop is in the sanitizer as often as not
     cr_assert(has(dump, "spin("));
+#endif
     cr_assert(has(ask(at.socket(), "health"), "has been in task"));
     cr_assert(has(ask(at.socket(), "tasks state=running -j"), "\"total\":2"));
     state.stop.store_release(true);

@@ -146,6 +146,11 @@ Test(fork, a_child_may_destroy_the_runtime) {
 }
 
 Test(fork, a_child_may_make_a_runtime_of_its_own) {
+#if defined(__has_feature)
+#    if __has_feature(thread_sanitizer)
+    cr_skip_test("the thread sanitizer forbids threads in a child");
+#    endif
+#endif
     rt::runtime runtime(settings());
     expect_alive(runtime);
     const ending seen = in_child([] {

@@ -11,7 +11,6 @@
 // it is the only one to wake the task (rule 5 of rt/detail/header.h) and says timed_out; if not,
 // the wake-up by readiness is on its way and wins. end() takes the lock before the awaiter goes, so
 // a fire that is looking at it has finished.
-#include "base/clock.h"
 #include "driver/timer_wheel.h"
 
 #include <rt/deadline.h>
@@ -54,7 +53,7 @@ detail::task_header* deadline::on_fire(timer_node* node) noexcept {
     if (self->waiting_ == nullptr || self->wait_until_ns_ == never) {
         return nullptr; // the next wait arms it again
     }
-    if (base::monotonic_ns() < self->wait_until_ns_) {
+    if (!self->wheel->has_passed(self->wait_until_ns_)) {
         return detail::fire_again_at(*self, self->wait_until_ns_);
     }
     return self->waiting_->expire();

@@ -141,19 +141,20 @@ timer_node* timer_wheel::take_due(std::uint64_t now) noexcept {
     }
     timer_node* const node = due_;
     unlink(*node);
-    size_.bump_relaxed(~std::uint64_t{0});
     return node;
 }
 
-// REQUIRES: lock held, node not linked.
+// The size is not lowered before it is known that the node stays out: the worker that reads it
+// without the lock must not take the wheel for empty meanwhile. REQUIRES: lock held, node not
+// linked.
 task_header* timer_wheel::fire(timer_node& node) noexcept {
     task_header* const outcome = node.fire(&node);
     if (outcome != again) {
+        size_.bump_relaxed(~std::uint64_t{0});
         return outcome;
     }
     node.tick = std::max(tick_of(node.tick), elapsed_ + 1);
     link(node);
-    size_.bump_relaxed(1);
     return nullptr;
 }
 
@@ -187,7 +188,7 @@ unsigned timer_wheel::advance(std::uint64_t now_ns) noexcept {
 }
 
 std::int64_t timer_wheel::next_deadline_ns() noexcept {
-    if (size_.load_relaxed() == 0) { // relaxed: only the asking worker arms timers here
+    if (size_.load_relaxed() == 0) { // relaxed: only the asking worker makes it grow
         return INT64_MAX;
     }
     base::guard guard(lock_);

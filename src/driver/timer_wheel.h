@@ -43,6 +43,12 @@ public:
         return node.tick <= tick_of(deadline_ns);
     }
 
+    // Whether `deadline_ns` has come, on the clock that the wheel is advanced by. REQUIRES:
+    // fire_lock held.
+    [[nodiscard]] bool has_passed(std::uint64_t deadline_ns) const noexcept {
+        return tick_of(deadline_ns) <= elapsed_;
+    }
+
     // Takes a node out. False: it has fired.
     [[nodiscard]] bool cancel(detail::timer_node& node) noexcept;
 

@@ -12,6 +12,7 @@
 #include <rt/deadline.h>
 #include <rt/join.h>
 #include <rt/net/tcp.h>
+#include <rt/paused_clock.h>
 #include <rt/runtime.h>
 #include <rt/spawn.h>
 #include <rt/time.h>
@@ -195,6 +196,19 @@ rt::task<int> race(int rounds) {
     co_return received;
 }
 
+// The deadline is on the runtime's clock, not on the machine's.
+rt::task<std::chrono::seconds> wait_on_a_paused_clock() {
+    connection both = co_await make_connection();
+    rt::pause_clock();
+    const rt::clock::time_point begin = rt::clock::now();
+    rt::deadline limit;
+    limit.set(begin + 100s);
+    const outcome seen = co_await next_byte(&both.ours, &limit);
+    const auto took = std::chrono::duration_cast<std::chrono::seconds>(rt::clock::now() - begin);
+    rt::resume_clock();
+    co_return seen == outcome::timed_out ? took : -1s;
+}
+
 void expect(rt::task<outcome> (*body)(), outcome wanted) {
     on_every_runtime([&](const rt::config& settings) {
         const outcome seen = rt::block_on(settings, body());
@@ -239,4 +253,10 @@ Test(deadline, races_with_bytes_and_loses_none) {
     on_every_runtime([](const rt::config& settings) {
         cr_assert_eq(rt::block_on(settings, race(300)), 300);
     });
+}
+
+Test(deadline, passes_on_a_clock_that_is_paused) {
+    for (const rt::driver_kind driver : {rt::driver_kind::uring, rt::driver_kind::epoll}) {
+        cr_assert_eq(rt::block_on(single(driver), wait_on_a_paused_clock()).count(), 100);
+    }
 }

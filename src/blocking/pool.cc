@@ -242,7 +242,7 @@ bool pool::state::sleep(thread_record& self) noexcept {
         return true;
     }
     unlink_idle(self);
-    return is_down;
+    return is_down || queue.size() != 0;
 }
 
 void pool::state::serve(thread_record& self) noexcept {
@@ -354,6 +354,7 @@ int pool::state::start_thread(blocking_job* job) noexcept {
     }
     int status = create(number);
     bool is_last = false;
+    errand instead; // what arrived meanwhile relied on this thread: one that sleeps does it
     {
         const guard hold(lock);
         is_starting = false;
@@ -367,6 +368,12 @@ int pool::state::start_thread(blocking_job* job) noexcept {
         } else {
             status = 0;
         }
+        if (!is_last) {
+            instead = summon();
+        }
+    }
+    if (instead.sleeper != nullptr) {
+        futex_wake(instead.sleeper);
     }
     if (is_last) {
         futex_wake(&threads);

@@ -90,6 +90,7 @@ public:
 
 private:
     void cancel_all(worker& self) noexcept;
+    void help_others(worker& self) noexcept;
 
     atomic<std::uint32_t> arrived_{0}; // workers in drain()
 };

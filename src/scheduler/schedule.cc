@@ -147,6 +147,7 @@ void worker::defer(task_header* task) noexcept {
     (deferred_.last == nullptr ? deferred_.first : deferred_.last->queue_next) = task;
     deferred_.last = task;
     ++deferred_.count;
+    has_private_.store_relaxed(true);
 }
 
 void worker::take_deferred() noexcept {
@@ -189,7 +190,7 @@ void worker::on_kick() noexcept {
     if (deferred_.first == nullptr) {
         deferred_ = {};
     }
-    has_private_.store_relaxed(lifo_ != nullptr || fresh_.size() != 0);
+    has_private_.store_relaxed(lifo_ != nullptr || fresh_.size() != 0 || deferred_.count != 0);
     driver_->kick();
 }
 

@@ -149,6 +149,17 @@ void pool_state::abandon_start(std::uint32_t started) noexcept {
     is_down = true;
 }
 
+// A task may wait for a timer or a completion of a worker that has arrived already (one that is
+// shielded is not claimed): nobody else looks after these now.
+void pool_state::help_others(worker& self) noexcept {
+    for (const std::unique_ptr<worker>& other : workers) {
+        if (other.get() != &self && other->driver() != nullptr) {
+            other->wheel.advance(clock.now_ns());
+            other->driver()->rescue();
+        }
+    }
+}
+
 void pool_state::cancel_all(worker& self) noexcept {
     for (const std::unique_ptr<worker>& other : workers) {
         if (other.get() != &self) {
@@ -176,6 +187,7 @@ void pool_state::cancel_all(worker& self) noexcept {
             }
         }
         if (!any) {
+            help_others(self);
             self.wait_until(static_cast<std::int64_t>(base::monotonic_ns()) + shutdown_look_ns);
         }
     }

@@ -108,11 +108,13 @@ void worker::run_task(task_header* task) noexcept {
     current.store_relaxed(task);
     counters.polls.bump_relaxed(1);
     is_in_turn_ = true;
+    compiler_barrier(); // the handler of on_kick is the other side, on this thread
     tasks::run(task);
+    compiler_barrier();
     is_in_turn_ = false;
     current.store_relaxed(nullptr);
     share();
-    has_private_.store_relaxed(lifo_ != nullptr || fresh_.size() != 0);
+    has_private_.store_relaxed(lifo_ != nullptr || fresh_.size() != 0 || deferred_.count != 0);
     if (has_unfenced_push_) {
         has_unfenced_push_ = false;
         pool_.notify(index);
@@ -309,6 +311,7 @@ void worker::park() noexcept {
         return;
     }
     if (pool_.hooks != nullptr) [[unlikely]] {
+        stop_searching(); // others are not woken while somebody searches, and a hook may take long
         detail::call_hook(pool_.hooks->on_thread_park, "on_thread_park");
         if (lifo_ != nullptr || fresh_.size() != 0 || !queue.is_empty()) {
             return;

@@ -438,3 +438,37 @@ Test(worker, b064_a_worker_that_blocks_after_an_event_does_not_wedge_the_runtime
         }
     }
 }
+
+namespace {
+
+task<void> spins_until(rt::atomic<bool>* over) {
+    while (!over->load_acquire()) {
+        std::this_thread::yield();
+    }
+    co_return;
+}
+
+task<void> yields_beside_a_task_that_waits_for_it() {
+    rt::atomic<bool> over{false};
+    auto other = rt::spawn(spins_until, &over);
+    co_await rt::yield();
+    over.store_release(true);
+    co_await std::move(other);
+}
+
+} // namespace
+
+// What has yielded waits in a place that only its worker reaches.
+Test(worker, a_task_that_holds_its_worker_does_not_hold_what_has_yielded) {
+#if defined(__has_feature)
+#    if __has_feature(thread_sanitizer)
+    cr_skip_test("the thread sanitizer holds the watchdog's signal back while a task spins");
+#    endif
+#endif
+    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
+        rt::runtime runtime(with_workers(2, driver));
+        for (int i = 0; i < 20; ++i) {
+            runtime.block_on(yields_beside_a_task_that_waits_for_it());
+        }
+    }
+}

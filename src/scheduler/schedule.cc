@@ -58,6 +58,15 @@ void worker::push(task_header* task) noexcept {
     pool_.inject(node, {task, task, 1}); // full, and a thief is copying: do not wait for it
 }
 
+void worker::push_all(task_chain chain) noexcept {
+    task_header* task = chain.first;
+    for (std::uint32_t left = chain.count; left != 0; --left) {
+        task_header* const following = task->queue_next;
+        push(task);
+        task = following;
+    }
+}
+
 void worker::schedule_local(task_header* task) noexcept {
     const queue_use use(*this);
     counters.local_schedules.bump_relaxed(1);
@@ -152,12 +161,7 @@ void worker::defer(task_header* task) noexcept {
 
 void worker::take_deferred() noexcept {
     const task_chain chain = std::exchange(deferred_, {});
-    task_header* task = chain.first;
-    for (std::uint32_t left = chain.count; left != 0; --left) {
-        task_header* const following = task->queue_next;
-        push(task);
-        task = following;
-    }
+    push_all(chain);
     if (chain.count > 1) {
         pool_.notify(index);
     }
@@ -190,7 +194,7 @@ void worker::on_kick() noexcept {
     if (deferred_.first == nullptr) {
         deferred_ = {};
     }
-    has_private_.store_relaxed(lifo_ != nullptr || fresh_.size() != 0 || deferred_.count != 0);
+    publish_private();
     driver_->kick();
 }
 

@@ -114,7 +114,7 @@ void worker::run_task(task_header* task) noexcept {
     is_in_turn_ = false;
     current.store_relaxed(nullptr);
     share();
-    has_private_.store_relaxed(lifo_ != nullptr || fresh_.size() != 0 || deferred_.count != 0);
+    publish_private();
     if (has_unfenced_push_) {
         has_unfenced_push_ = false;
         pool_.notify(index);
@@ -193,13 +193,8 @@ task_header* worker::next_injected(std::size_t most) noexcept {
             continue;
         }
         metrics::add(&worker_counters::injected, chain.count);
-        task_header* task = chain.first->queue_next;
-        for (std::uint32_t left = chain.count - 1; left != 0; --left) {
-            task_header* const following = task->queue_next;
-            push(task);
-            task = following;
-        }
         if (chain.count > 1) {
+            push_all({chain.first->queue_next, chain.last, chain.count - 1});
             pool_.notify(index);
         }
         return chain.first;
@@ -208,7 +203,7 @@ task_header* worker::next_injected(std::size_t most) noexcept {
 }
 
 task_header* worker::search() noexcept {
-    if (pool_.workers.size() == 1) {
+    if (victims.empty()) {
         return nullptr;
     }
     if (!is_searching_) {
@@ -391,13 +386,7 @@ void worker::take_over(worker& other) noexcept {
     while (task_header* const task = other.queue.pop()) {
         push(task);
     }
-    const task_chain chain = std::exchange(other.deferred_, {});
-    task_header* task = chain.first;
-    for (std::uint32_t left = chain.count; left != 0; --left) {
-        task_header* const following = task->queue_next;
-        push(task);
-        task = following;
-    }
+    push_all(std::exchange(other.deferred_, {}));
 }
 
 } // namespace rt::scheduler

@@ -108,6 +108,10 @@ private:
     [[nodiscard]] task_header* search() noexcept;
     [[nodiscard]] task_header* steal() noexcept;
     void push(task_header* task) noexcept;
+    void push_all(task_chain chain) noexcept;
+    void publish_private() noexcept {
+        has_private_.store_relaxed(lifo_ != nullptr || fresh_.size() != 0 || deferred_.count != 0);
+    }
     // Marks the worker's own use of its queues inside a turn, for on_kick.
     class queue_use;
 
@@ -156,8 +160,7 @@ private:
     volatile bool is_using_queues_ = false;
     bool has_unfenced_push_ = false; // a sleeper may have missed what this turn pushed
     bool is_delivering_ = false;     // inside the driver: ready tasks go to the ring
-    bool is_attached_ = false;
-    steal_profit profit_; // written by thieves, seldom
+    steal_profit profit_;            // written by thieves, seldom
     alignas(128) atomic<park_state> park_state_{park_state::running};
 };
 

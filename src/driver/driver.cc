@@ -18,6 +18,7 @@
 #include <new>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -117,43 +118,44 @@ void io_source::unhold() noexcept {
 }
 
 bool io_source::register_waiter(detail::wait_node* node, std::uint32_t bit) noexcept {
+    side& at = side_of(bit);
     base::guard guard(lock_);
-    if ((word_.load_relaxed() & bit) != 0) { // relaxed: written under the lock
+    if (at.edges.load_relaxed() != at.spent) { // relaxed: written under the lock
         return false;
     }
-    (bit == ready_read ? reader_ : writer_) = node;
+    at.waiter = node;
     return true;
 }
 
 bool io_source::unregister_waiter(detail::wait_node* node) noexcept {
     base::guard guard(lock_);
-    if (reader_ == node) {
-        reader_ = nullptr;
-        return true;
-    }
-    if (writer_ == node) {
-        writer_ = nullptr;
-        return true;
+    for (side* at : {&read_, &write_}) {
+        if (at->waiter == node) {
+            at->waiter = nullptr;
+            return true;
+        }
     }
     return false;
 }
 
+// Returns the waiter, which the caller wakes. REQUIRES: lock_ held.
+detail::wait_node* io_source::count_edge(side& at, std::uint32_t hangup) noexcept {
+    // release: pairs with look().
+    at.edges.store_release((at.edges.load_relaxed() + edge_one) | hangup);
+    return std::exchange(at.waiter, nullptr);
+}
+
 void io_source::deliver(std::uint32_t bits) noexcept {
+    const std::uint32_t hangup = (bits & ready_hangup) != 0 ? edge_hangup : 0U;
     detail::wait_node* reader = nullptr;
     detail::wait_node* writer = nullptr;
     {
         base::guard guard(lock_);
-        std::uint32_t word = word_.load_relaxed();
-        // release: pairs with load(); the waiters clear bits by CAS meanwhile.
-        while (!word_.cas_weak_release(word, (word + ready_edge) | bits)) {
-        }
         if ((bits & (ready_read | ready_hangup)) != 0) {
-            reader = reader_;
-            reader_ = nullptr;
+            reader = count_edge(read_, hangup);
         }
         if ((bits & (ready_write | ready_hangup)) != 0) {
-            writer = writer_;
-            writer_ = nullptr;
+            writer = count_edge(write_, hangup);
         }
     }
     if (reader != nullptr) {

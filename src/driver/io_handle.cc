@@ -82,20 +82,6 @@ int io_handle::fd() const noexcept {
     return source_ == nullptr ? -1 : source_->fd();
 }
 
-std::uint32_t io_handle::readiness() const noexcept {
-    return source_->load();
-}
-
-void io_handle::would_block(std::uint32_t seen, direction which) noexcept {
-    source_->clear_if(seen, bit_of(which));
-}
-
-void io_handle::drained(std::uint32_t seen) noexcept {
-    if ((seen & driver::ready_hangup) == 0) {
-        source_->clear_if(seen, driver::ready_read);
-    }
-}
-
 void io_handle::close() noexcept {
     if (source_ == nullptr) {
         return;

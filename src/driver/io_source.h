@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: MIT
 //
-// A watched file descriptor: cached readiness, the tasks that wait for it, and its registrations.
+// A watched file descriptor: its readiness, the tasks that wait for it, and its registrations.
 //
-// The word holds readiness bits and a count of edges. A task that got EAGAIN clears a bit only if
-// no edge came since it loaded the word (clear_if), so an edge between the system call and the
-// clearing is never lost. At most one task waits per direction.
+// Readiness is a count. The driver counts the edges of a direction; the task of that direction
+// remembers up to which count it has spent them: taken all that they announced. There may be
+// something to do while the two differ. A task loads the count before its system call and spends
+// what it loaded, so an edge between the call and the spending is never lost, and spending is a
+// store of its own: a bit that both sides change would cost each a locked operation per request.
+// At most one task uses a direction, so the spent count is that task's, wherever it runs.
+//
+// The count's low bits are a constant one, so that a token is never 0, and whether the peer has
+// closed or the socket has failed. It wraps after 2^30 edges, which would have to come while the
+// task spends none: the socket's buffer is full long before.
 //
 // Each direction is watched by the driver of the worker that first had to wait for it, which need
 // not be the same for both: a ring takes submissions from its own thread only.
 //
-// Protocol. `lock_` guards the two waiter pointers and orders them against the word: the driver
-// sets bits and takes the waiters under it; a waiter registers under it only while its bit is
-// clear. A waiter that finds itself unlinked when it is cancelled has been taken: its wake-up is in
+// Protocol. `lock_` guards the waiters and orders them against the counts: the driver counts an
+// edge and takes the waiters under it; a waiter registers under it only while all edges are spent.
+// A waiter that finds itself unlinked when it is cancelled has been taken: its wake-up is in
 // flight. Life. The descriptor's owner holds the source once, each watch once; a driver gives its
 // hold up when the kernel can report no more events for the watch. The last hold frees the source.
 #pragma once
@@ -32,8 +39,14 @@ class io_source;
 enum ready_bits : std::uint32_t {
     ready_read = static_cast<std::uint32_t>(detail::direction::read),
     ready_write = static_cast<std::uint32_t>(detail::direction::write),
-    ready_hangup = 1U << 2U, // the peer has closed or the socket has failed; comes with both, stays
-    ready_edge = 1U << 8U,   // one unit of the edge count
+    ready_hangup = 1U << 2U, // the peer has closed or the socket has failed: comes with both
+};
+
+// What a count of edges consists of.
+enum edge_bits : std::uint32_t {
+    edge_hangup = 1U << 0U, // stays
+    edge_always = 1U << 1U,
+    edge_one = 1U << 2U,
 };
 
 // One direction's registration with a driver. Fields belong to the thread of `home` once it is set.
@@ -70,17 +83,31 @@ public:
         return bit == ready_read ? read_watch : write_watch;
     }
 
-    // The word, for clear_if. Threads: any.
+    // A token for what the driver has announced in direction `bit`, or 0 when all of it is spent.
+    // Threads: the direction's task.
     // acquire: pairs with the release in deliver().
-    [[nodiscard]] std::uint32_t load() const noexcept { return word_.load_acquire(); }
-
-    // Clears `bits` unless an edge has come since `seen` was loaded.
-    // acq_rel: an edge that follows in the word's order is seen by the next load.
-    void clear_if(std::uint32_t seen, std::uint32_t bits) noexcept {
-        static_cast<void>(word_.cas_strong_acq_rel(seen, seen & ~bits));
+    [[nodiscard]] std::uint32_t look(std::uint32_t bit) const noexcept {
+        const side& at = side_of(bit);
+        const std::uint32_t seen = at.edges.load_acquire();
+        return seen == at.spent ? 0 : seen;
     }
 
-    // Registers `node` to be woken by the next edge of `bit`. False: it is ready already.
+    // There is no more of what `seen`, from look(), announced: nothing to do until the next edge.
+    void spend(std::uint32_t bit, std::uint32_t seen) noexcept {
+        if (seen != 0) {
+            side_of(bit).spent = seen;
+        }
+    }
+
+    // A read got less than it had room for: the next one would get EAGAIN, unless an edge came, or
+    // the peer has closed, which an edge has said already and which the next read is to find.
+    void spend_read(std::uint32_t seen) noexcept {
+        if ((seen & edge_hangup) == 0) {
+            spend(ready_read, seen);
+        }
+    }
+
+    // Registers `node` to be woken by the next edge of `bit`. False: one has come already.
     [[nodiscard]] bool register_waiter(detail::wait_node* node, std::uint32_t bit) noexcept;
 
     // Takes `node` back. False: it has been taken by the driver.
@@ -96,12 +123,26 @@ public:
     watch write_watch;
 
 private:
+    // Begins with an edge: the first call tries.
+    struct side {
+        atomic<std::uint32_t> edges{edge_always | edge_one}; // written under lock_
+        std::uint32_t spent = 0;                             // the task's
+        detail::wait_node* waiter = nullptr;                 // guarded by lock_
+    };
+
+    [[nodiscard]] side& side_of(std::uint32_t bit) noexcept {
+        return bit == ready_read ? read_ : write_;
+    }
+    [[nodiscard]] const side& side_of(std::uint32_t bit) const noexcept {
+        return bit == ready_read ? read_ : write_;
+    }
+    static detail::wait_node* count_edge(side& at, std::uint32_t hangup) noexcept;
+
     const int fd_;
-    atomic<std::uint32_t> word_{ready_read | ready_write}; // optimistic: the first call tries
     atomic<std::uint32_t> holds_{1};
     base::spin_lock lock_{base::lock_rank::driver_registration};
-    detail::wait_node* reader_ = nullptr; // guarded by lock_
-    detail::wait_node* writer_ = nullptr; // guarded by lock_
+    side read_;
+    side write_;
 };
 
 } // namespace rt::driver

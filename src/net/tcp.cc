@@ -2,10 +2,10 @@
 //
 // TCP over watched descriptors.
 //
-// The shape of every operation: take a unit of budget (or yield), load the readiness word, make the
-// system call if it may succeed, correct the word from what the call said, wait for an edge. The
-// word is loaded before the call, so that an edge which comes between the call and the correction
-// is not lost (driver/io_source.h).
+// The shape of every operation: take a unit of budget (or yield), look at the count of edges, make
+// the system call if it may succeed, spend the edges if the call said that there is no more, wait
+// for the next. The count is loaded before the call, so that an edge which comes between the call
+// and the spending is not lost (driver/io_source.h).
 //
 // Measured on the raw servers of this design, an inline send costs less than one through a ring
 // (4.47 against 4.49 us per echo, 5.00 against 5.33 under wrk), and an inline receive after a
@@ -15,6 +15,7 @@
 // condition is what GCC 12 miscompiles, and this file shall survive it.
 #include "base/socket_calls.h"
 #include "base/unique_fd.h"
+#include "driver/io_source.h"
 
 #include <rt/detail/context.h>
 #include <rt/net/tcp.h>
@@ -155,18 +156,19 @@ tcp_stream::connect_parsed(result<socket_address> peer, tcp_connect_options opti
     if (!stream) {
         co_return failure(stream.error().as(connect_name));
     }
-    detail::io_handle& io = stream->io_;
+    const detail::io_handle& io = stream->io_;
+    driver::io_source& source = io.source();
     for (;;) {
-        const std::uint32_t seen = io.readiness();
+        const std::uint32_t seen = source.look(driver::ready_write);
         // Asked again, connect tells how the attempt stands, which neither an edge nor SO_ERROR
         // does: 0 or EISCONN when it is established, EALREADY while it goes on.
-        if (::connect(io.fd(), peer->native(), peer->native_size()) == 0 || errno == EISCONN) {
+        if (::connect(source.fd(), peer->native(), peer->native_size()) == 0 || errno == EISCONN) {
             co_return stream;
         }
         if (errno != EINPROGRESS && errno != EALREADY && errno != EINTR) {
             co_return failure(errno, connect_name);
         }
-        io.would_block(seen, direction::write);
+        source.spend(driver::ready_write, seen);
         const result<void> ready = co_await io.ready(direction::write);
         if (!ready) {
             co_return failure(ready.error().as(connect_name));
@@ -183,41 +185,43 @@ result<tcp_stream> tcp_stream::adopt(int fd) noexcept {
 }
 
 result<std::size_t> tcp_stream::receive(std::span<std::byte> into) noexcept {
-    const std::uint32_t seen = io_.readiness();
-    if (!detail::may_be_ready(seen, direction::read)) {
+    driver::io_source& source = io_.source();
+    const std::uint32_t seen = source.look(driver::ready_read);
+    if (seen == 0) {
         return failure(EAGAIN, read_name);
     }
     ssize_t count = 0;
     do {
-        count = base::receive(io_.fd(), into.data(), into.size(), MSG_DONTWAIT);
+        count = base::receive(source.fd(), into.data(), into.size(), MSG_DONTWAIT);
     } while (count < 0 && errno == EINTR);
     if (count < 0) {
         const int code = errno;
         if (code == EAGAIN) {
-            io_.would_block(seen, direction::read);
+            source.spend(driver::ready_read, seen);
         }
         return failure(code, read_name);
     }
     // The end of the stream stays where it is: the next read finds it without waiting.
     if (count > 0 && static_cast<std::size_t>(count) < into.size()) {
-        io_.drained(seen);
+        source.spend_read(seen);
     }
     return static_cast<std::size_t>(count);
 }
 
 result<std::size_t> tcp_stream::send(std::span<const std::byte> from) noexcept {
-    const std::uint32_t seen = io_.readiness();
-    if (!detail::may_be_ready(seen, direction::write)) {
+    driver::io_source& source = io_.source();
+    const std::uint32_t seen = source.look(driver::ready_write);
+    if (seen == 0) {
         return failure(EAGAIN, write_name);
     }
     ssize_t count = 0;
     do {
-        count = base::send(io_.fd(), from.data(), from.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        count = base::send(source.fd(), from.data(), from.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (count < 0 && errno == EINTR);
     if (count < 0) {
         const int code = errno;
         if (code == EAGAIN) {
-            io_.would_block(seen, direction::write);
+            source.spend(driver::ready_write, seen);
         }
         return failure(code, write_name);
     }
@@ -388,9 +392,10 @@ task<result<tcp_stream>> tcp_listener::accept() {
         if (!detail::consume_budget()) {
             co_await yield();
         }
-        const std::uint32_t seen = io_.readiness();
-        if (detail::may_be_ready(seen, direction::read)) {
-            const int fd = ::accept4(io_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        driver::io_source& source = io_.source();
+        const std::uint32_t seen = source.look(driver::ready_read);
+        if (seen != 0) {
+            const int fd = ::accept4(source.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
             if (fd >= 0) {
                 co_return tcp_stream::adopt(fd);
             }
@@ -402,7 +407,7 @@ task<result<tcp_stream>> tcp_listener::accept() {
                 is_starved_ = is_starvation(code);
                 co_return failure(code, accept_name);
             }
-            io_.would_block(seen, direction::read);
+            source.spend(driver::ready_read, seen);
         }
         const result<void> ready = co_await io_.ready(direction::read);
         if (!ready) {

@@ -13,9 +13,9 @@
 //   pending   set by the handler, cleared by the task that takes; bits outside `wanted` mean none
 //   event     written once under table_lock, before the first `wanted`
 //
-//   Rule 1. The handler sets the pending bit, then writes. The task loads the readiness word, then
-//           the bits, and waits only for an edge later than the word: whatever the order, either
-//           the bit is seen or the edge comes.
+//   Rule 1. The handler sets the pending bit, then writes. The task loads the count of edges,
+//           then the bits, and waits only for an edge later than the count: whatever the order,
+//           either the bit is seen or the edge comes.
 //   Rule 2. Opening: slot first, then sigaction; no signal is handled that nobody wants. Closing:
 //           sigaction first, then slot; none is swallowed without a listener.
 //   Rule 3. The eventfd is never read: each write is an edge by itself, whatever the count, and
@@ -31,6 +31,7 @@
 #include "base/assert.h"
 #include "base/lock.h"
 #include "base/unique_fd.h"
+#include "driver/io_source.h"
 
 #include <rt/detail/atomic.h>
 #include <rt/signal.h>
@@ -253,11 +254,11 @@ task<int> signals::recv() {
             co_await sleep(std::chrono::hours(1));
             continue;
         }
-        const std::uint32_t seen = io_.readiness(); // rule 1: before the bits
+        const std::uint32_t seen = io_.source().look(driver::ready_read); // rule 1: before the bits
         if (const std::optional<int> number = try_recv()) {
             co_return *number;
         }
-        io_.would_block(seen, detail::direction::read);
+        io_.source().spend(driver::ready_read, seen);
         const result<void> ready = co_await io_.ready(detail::direction::read);
         if (!ready) {
             co_await sleep(blind_interval);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The readiness word and the waiters of a source, and both drivers' delivery into it.
+// The counts of edges and the waiters of a source, and both drivers' delivery into it.
 //
 // A task here is a header without a worker: the test plays the worker, and a scheduler that only
 // remembers what it was given. Drivers are parked on the test's own thread.
@@ -93,8 +93,8 @@ source_ptr make_source(int fd = -1) {
     return source_ptr(io_source::create(fd));
 }
 
-void clear(io_source& source, std::uint32_t bits) {
-    source.clear_if(source.load(), bits);
+void spend(io_source& source, std::uint32_t bit) {
+    source.spend(bit, source.look(bit));
 }
 
 } // namespace
@@ -102,38 +102,52 @@ void clear(io_source& source, std::uint32_t bits) {
 Test(io_source, begins_with_hope_in_both_directions) {
     const source_ptr source = make_source(7);
     cr_assert_eq(source->fd(), 7);
-    cr_assert((source->load() & ready_read) != 0);
-    cr_assert((source->load() & ready_write) != 0);
-    cr_assert((source->load() & ready_hangup) == 0);
+    cr_assert(source->look(ready_read) != 0);
+    cr_assert(source->look(ready_write) != 0);
+    cr_assert((source->look(ready_read) & edge_hangup) == 0);
     cr_assert(source->watch_of(ready_read).bit == ready_read);
     cr_assert(source->watch_of(ready_write).bit == ready_write);
     cr_assert(source->watch_of(ready_write).source == source.get());
 }
 
-Test(io_source, clears_only_what_was_asked_for) {
+Test(io_source, spends_only_what_was_asked_for) {
     const source_ptr source = make_source();
-    clear(*source, ready_read);
-    cr_assert((source->load() & ready_read) == 0);
-    cr_assert((source->load() & ready_write) != 0);
+    spend(*source, ready_read);
+    cr_assert_eq(source->look(ready_read), 0);
+    cr_assert(source->look(ready_write) != 0);
+    // Spending nothing gives nothing back.
+    spend(*source, ready_read);
+    cr_assert_eq(source->look(ready_read), 0);
 }
 
-Test(io_source, an_edge_after_the_look_is_not_cleared) {
+Test(io_source, an_edge_after_the_look_is_not_spent) {
     const source_ptr source = make_source();
-    const std::uint32_t seen = source->load();
+    const std::uint32_t seen = source->look(ready_read);
     source->deliver(ready_read);
-    source->clear_if(seen, ready_read);
-    cr_assert((source->load() & ready_read) != 0);
-    // The same when the edge repeats a bit that was set: the count tells.
-    const std::uint32_t again = source->load();
+    source->spend(ready_read, seen);
+    cr_assert(source->look(ready_read) != 0);
+}
+
+Test(io_source, a_short_read_spends_unless_the_peer_has_closed) {
+    const source_ptr source = make_source();
+    source->spend_read(source->look(ready_read));
+    cr_assert_eq(source->look(ready_read), 0);
+    source->deliver(ready_hangup | ready_read | ready_write);
+    const std::uint32_t seen = source->look(ready_read);
+    cr_assert((seen & edge_hangup) != 0);
+    source->spend_read(seen);
+    cr_assert_eq(source->look(ready_read), seen, "the end of the stream is still to be read");
+    source->spend(ready_read, seen);
+    cr_assert_eq(source->look(ready_read), 0, "EAGAIN spends all the same");
     source->deliver(ready_read);
-    cr_assert(source->load() != again);
+    cr_assert((source->look(ready_read) & edge_hangup) != 0, "a hang-up stays");
 }
 
 Test(io_source, registers_only_while_not_ready) {
     const source_ptr source = make_source();
     waiting_task reader;
     cr_assert_not(source->register_waiter(reader.node(), ready_read));
-    clear(*source, ready_read);
+    spend(*source, ready_read);
     cr_assert(source->register_waiter(reader.node(), ready_read));
     cr_assert(source->unregister_waiter(reader.node()));
     cr_assert_not(source->unregister_waiter(reader.node()));
@@ -142,7 +156,7 @@ Test(io_source, registers_only_while_not_ready) {
 Test(io_source, an_edge_wakes_its_waiter_once) {
     const source_ptr source = make_source();
     waiting_task reader;
-    clear(*source, ready_read);
+    spend(*source, ready_read);
     cr_assert(source->register_waiter(reader.node(), ready_read));
     cr_assert(reader.commit());
     source->deliver(ready_read);
@@ -155,7 +169,7 @@ Test(io_source, an_edge_wakes_its_waiter_once) {
 Test(io_source, an_edge_before_the_commit_is_found_by_it) {
     const source_ptr source = make_source();
     waiting_task reader;
-    clear(*source, ready_read);
+    spend(*source, ready_read);
     cr_assert(source->register_waiter(reader.node(), ready_read));
     source->deliver(ready_read);
     cr_assert_eq(reader.wakes(), 0);
@@ -166,8 +180,8 @@ Test(io_source, directions_are_apart) {
     const source_ptr source = make_source();
     waiting_task reader;
     waiting_task writer;
-    clear(*source, ready_read);
-    clear(*source, ready_write);
+    spend(*source, ready_read);
+    spend(*source, ready_write);
     cr_assert(source->register_waiter(reader.node(), ready_read));
     cr_assert(reader.commit());
     cr_assert(source->register_waiter(writer.node(), ready_write));
@@ -183,13 +197,13 @@ Test(io_source, directions_are_apart) {
 Test(io_source, edges_for_nobody_are_kept) {
     const source_ptr source = make_source();
     waiting_task reader;
-    clear(*source, ready_read);
+    spend(*source, ready_read);
     source->deliver(ready_read);
     cr_assert_not(source->register_waiter(reader.node(), ready_read));
 }
 
-// One thread produces and announces, the other takes until it finds nothing and clears. Whatever
-// the interleaving, nothing is left behind a clear bit.
+// One thread produces and announces, the other takes until it finds nothing and spends.
+// Whatever the interleaving, nothing is left behind a spent edge.
 Test(io_source, no_edge_is_lost_between_two_threads) {
     constexpr std::uint32_t rounds = 200'000;
     const source_ptr source = make_source();
@@ -205,8 +219,8 @@ Test(io_source, no_edge_is_lost_between_two_threads) {
     std::uint32_t taken = 0;
     for (;;) {
         const bool was_last = has_ended.load_acquire() != 0;
-        const std::uint32_t seen = source->load();
-        if ((seen & ready_read) == 0) {
+        const std::uint32_t seen = source->look(ready_read);
+        if (seen == 0) {
             if (was_last) {
                 break;
             }
@@ -215,7 +229,7 @@ Test(io_source, no_edge_is_lost_between_two_threads) {
         const std::uint32_t got = data.exchange_acquire(0);
         taken += got;
         if (got == 0) {
-            source->clear_if(seen, ready_read);
+            source->spend(ready_read, seen);
         }
     }
     driver.join();
@@ -275,7 +289,7 @@ Test(io_source, drivers_deliver_each_edge) {
     on_both_drivers([](driver& one) {
         const rt::base::unique_fd event(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
         const source_ptr source = make_source(dup(event.get()));
-        clear(*source, ready_read);
+        spend(*source, ready_read);
         cr_assert(one.start(source->read_watch).has_value());
         for (int round = 0; round < 3; ++round) {
             waiting_task reader;
@@ -286,7 +300,7 @@ Test(io_source, drivers_deliver_each_edge) {
             while (reader.wakes() == 0) {
                 one.park(no_deadline);
             }
-            clear(*source, ready_read); // and not read: the next write is an edge all the same
+            spend(*source, ready_read); // and not read: the next write is an edge all the same
         }
         one.forget(source->read_watch);
         while (source->read_watch.home != nullptr) {
@@ -301,14 +315,14 @@ Test(io_source, drivers_report_a_peer_that_has_gone) {
         int fds[2];
         cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
         const source_ptr source = make_source(fds[0]);
-        clear(*source, ready_read);
+        spend(*source, ready_read);
         cr_assert(one.start(source->read_watch).has_value());
         cr_assert_eq(one.poll(true), 0);
         close(fds[1]);
-        while ((source->load() & ready_read) == 0) {
+        while (source->look(ready_read) == 0) {
             one.park(no_deadline);
         }
-        cr_assert((source->load() & ready_hangup) != 0);
+        cr_assert((source->look(ready_read) & edge_hangup) != 0);
         one.forget(source->read_watch);
         while (source->read_watch.home != nullptr) {
             one.poll(true);

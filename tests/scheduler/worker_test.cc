@@ -4,6 +4,7 @@
 //
 // Most tests would hang if the behaviour were missing, and their time limit is the assertion. Tasks
 // that never end by themselves are ended by the runtime's destruction.
+#include "driver/io_source.h"
 #include "support/test.h"
 #include "task/gate.h"
 #include "task/sockets.h"
@@ -254,8 +255,8 @@ task<int> yields_until_read(sockets* pair, rt::atomic<int>* was_read) {
 task<void> reads_and_tells(sockets* pair, gate* begun, rt::atomic<int>* was_read) {
     char byte = 0;
     cr_assert_eq(::read(pair->near.fd(), &byte, 1), -1);
-    const std::uint32_t seen = pair->near.readiness();
-    pair->near.would_block(seen, rt::detail::direction::read);
+    const std::uint32_t seen = pair->near.source().look(rt::driver::ready_read);
+    pair->near.source().spend(rt::driver::ready_read, seen);
     begun->open();
     cr_assert(co_await pair->near.ready(rt::detail::direction::read));
     was_read->store_release(1);

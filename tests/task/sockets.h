@@ -4,6 +4,7 @@
 // tests of scheduler and runtime; rt::net has tests of its own.
 #pragma once
 
+#include "driver/io_source.h"
 #include "support/test.h"
 
 #include <rt/detail/io.h>
@@ -36,12 +37,12 @@ struct sockets {
 
 inline task<char> read_one(detail::io_handle* from) {
     for (;;) {
-        const std::uint32_t seen = from->readiness();
+        const std::uint32_t seen = from->source().look(driver::ready_read);
         char byte = 0;
         if (::read(from->fd(), &byte, 1) == 1) {
             co_return byte;
         }
-        from->would_block(seen, detail::direction::read);
+        from->source().spend(driver::ready_read, seen);
         cr_assert((co_await from->ready(detail::direction::read)).has_value());
     }
 }

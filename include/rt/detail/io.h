@@ -25,14 +25,7 @@ class deadline;
 
 namespace rt::detail {
 
-// The values are the bits of the readiness word.
 enum class direction : std::uint8_t { read = 1, write = 2 };
-
-// Whether the last edge, in a word from io_handle::readiness, said that there may be something to
-// do in `which`.
-[[nodiscard]] constexpr bool may_be_ready(std::uint32_t readiness, direction which) noexcept {
-    return (readiness & static_cast<std::uint32_t>(which)) != 0;
-}
 
 // Waits until a direction may be ready. Resumes with an error when the descriptor cannot be
 // watched, or `limit` has passed. Cancel: safe; nothing is consumed.
@@ -97,13 +90,8 @@ public:
     [[nodiscard]] int fd() const noexcept;
     explicit operator bool() const noexcept { return source_ != nullptr; }
 
-    // Readiness as last seen; for may_be_ready, and a token for would_block.
-    [[nodiscard]] std::uint32_t readiness() const noexcept;
-    // A system call said EAGAIN: the direction is not ready unless an edge came since `seen`.
-    void would_block(std::uint32_t seen, direction which) noexcept;
-    // A read got less than it had room for: the next one would get EAGAIN, unless an edge came or
-    // the peer has closed, which an edge has said already.
-    void drained(std::uint32_t seen) noexcept;
+    // What the library's sockets work with. Requires: not empty.
+    [[nodiscard]] driver::io_source& source() const noexcept { return *source_; }
 
     [[nodiscard]] ready_awaiter ready(direction which, deadline* limit = nullptr) const noexcept {
         return {source_, which, limit};

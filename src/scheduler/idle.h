@@ -24,6 +24,12 @@
 // between the worker's look at the injection queue and its decrement was lost (once in some hundred
 // thousand). With several it waited for the others' turns to end.
 //
+// A lone worker. A pool of one keeps out of this: there is nobody to choose and nobody to relieve.
+// Who makes work visible sets the worker's park token (worker::unpark) instead. The worker either
+// finds the token set, when it is about to sleep, and goes round once more, or is woken; taking the
+// token back, an acquire, is before its next look at the queues. Four locked operations less for
+// each park, of which a server has one for every second request or so.
+//
 // Threads: every function may be called by any worker; notify by any thread.
 #pragma once
 

@@ -44,6 +44,10 @@ pool_state::pool_state(const config& wanted, driver::kind kind, std::uint32_t wo
 }
 
 void pool_state::notify(std::uint32_t near) noexcept {
+    if (workers.size() == 1) {
+        workers[0]->unpark(); // a full fence itself; see idle.h, "A lone worker"
+        return;
+    }
     // Store-load: the caller's push before the read of the idle word; see idle.h.
     fence_seq_cst();
     if (const auto chosen = sleepers.worker_to_wake(near)) {

@@ -139,7 +139,7 @@ void worker::schedule_joiner(task_header* task) noexcept {
 // is just falling asleep is paid once, at the end of the turn; until then a look without it finds
 // those that sleep already.
 void worker::notify_soon() noexcept {
-    if (victims.empty()) {
+    if (is_lone()) {
         return;
     }
     if (pool_.sleepers.may_wake()) {
@@ -162,7 +162,7 @@ void worker::defer(task_header* task) noexcept {
 void worker::take_deferred() noexcept {
     const task_chain chain = std::exchange(deferred_, {});
     push_all(chain);
-    if (chain.count > 1) {
+    if (chain.count > 1 && !is_lone()) {
         pool_.notify(index);
     }
 }

@@ -148,9 +148,7 @@ task_header* worker::next_local() noexcept {
     // The ring has had its turns, or nothing to run: then the spawn that has waited longest has one
     // and the streaks begin again.
     const bool is_streak_over = private_left_ == 0;
-    private_left_ = static_cast<std::uint32_t>(std::clamp<double>(
-        private_streak_ns / std::max(pace_.mean_ns(), 1.0), private_streak_min, private_streak_max
-    ));
+    private_left_ = private_streak_;
     lifo_left_ = lifo_streak_max;
     ring_left_ = ring_streak_max;
     if (is_streak_over) {
@@ -195,7 +193,9 @@ task_header* worker::next_injected(std::size_t most) noexcept {
         metrics::add(&worker_counters::injected, chain.count);
         if (chain.count > 1) {
             push_all({chain.first->queue_next, chain.last, chain.count - 1});
-            pool_.notify(index);
+            if (!is_lone()) {
+                pool_.notify(index);
+            }
         }
         return chain.first;
     }
@@ -203,7 +203,7 @@ task_header* worker::next_injected(std::size_t most) noexcept {
 }
 
 task_header* worker::search() noexcept {
-    if (victims.empty()) {
+    if (is_lone()) {
         return nullptr;
     }
     if (!is_searching_) {
@@ -287,6 +287,9 @@ void worker::maintain() noexcept {
     driver_->poll(true);
     after_driver();
     pace_.end(counters.polls.load_relaxed(), this_thread.coarse_ns);
+    private_streak_ = static_cast<std::uint32_t>(std::clamp<double>(
+        private_streak_ns / std::max(pace_.mean_ns(), 1.0), private_streak_min, private_streak_max
+    ));
     take_deferred();
 }
 
@@ -295,7 +298,7 @@ void worker::after_driver() noexcept {
     is_delivering_ = true;
     wheel.advance(this_thread.coarse_ns);
     is_delivering_ = false;
-    if (!is_searching_ && queue.size() > 1) {
+    if (!is_lone() && !is_searching_ && queue.size() > 1) {
         pool_.notify(index);
     }
 }
@@ -312,9 +315,12 @@ void worker::park() noexcept {
             return;
         }
     }
-    const bool nobody_searches = pool_.sleepers.park(index, std::exchange(is_searching_, false));
-    if (nobody_searches && pool_.has_work()) {
-        pool_.notify(index);
+    if (!is_lone()) {
+        const bool nobody_searches =
+            pool_.sleepers.park(index, std::exchange(is_searching_, false));
+        if (nobody_searches && pool_.has_work()) {
+            pool_.notify(index);
+        }
     }
     state.store_relaxed(worker_state::parked);
     metrics::count(&worker_counters::parks);
@@ -325,8 +331,10 @@ void worker::park() noexcept {
     }
     metrics::count(&worker_counters::unparks);
     state.store_relaxed(worker_state::running);
-    is_searching_ = pool_.sleepers.unpark(index);
-    pool_.dog.stir();
+    if (!is_lone()) {
+        is_searching_ = pool_.sleepers.unpark(index);
+        pool_.dog.stir();
+    }
     until_maintain_ = pool_.settings.event_interval;
     if (pool_.hooks != nullptr) [[unlikely]] {
         detail::call_hook(pool_.hooks->on_thread_unpark, "on_thread_unpark");

@@ -116,9 +116,11 @@ private:
     class queue_use;
 
     [[nodiscard]] task_header* take_private() noexcept;
+    // The pool has no other worker: nobody to steal from or to wake.
+    [[nodiscard]] bool is_lone() const noexcept { return victims.empty(); }
     // Lets others have some of the spawned tasks, if there are enough of them.
     void share() noexcept {
-        if (fresh_.size() >= 2 && !victims.empty()) {
+        if (fresh_.size() >= 2 && !is_lone()) {
             share_fresh();
         }
     }
@@ -147,9 +149,10 @@ private:
     std::uint32_t until_maintain_ = 1; // turns left before the driver is looked at
     std::uint32_t until_inject_ = 1;   // turns left before the injection queue is
     inject_pace pace_;
-    std::uint32_t private_left_ = private_streak_max; // turns until the ring has some
-    std::uint32_t lifo_left_ = lifo_streak_max;       // of these, from the LIFO slot in a row
-    std::uint32_t ring_left_ = ring_streak_max;       // turns that the ring has then
+    std::uint32_t private_streak_ = private_streak_max; // by what a turn takes
+    std::uint32_t private_left_ = private_streak_max;   // turns until the ring has some
+    std::uint32_t lifo_left_ = lifo_streak_max;         // of these, from the LIFO slot in a row
+    std::uint32_t ring_left_ = ring_streak_max;         // turns that the ring has then
     worker* robbed_ = nullptr; // whom the last steal was from, until it is reported
     std::uint32_t robbed_tasks_ = 0;
     std::uint64_t robbed_at_ns_ = 0;

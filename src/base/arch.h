@@ -2,19 +2,20 @@
 //
 // The contract of arch/<cpu>/, and the only place that includes those headers.
 //
-// A port is a folder with four files: cpu_arch.h, clock_arch.h, frame_arch.h and probe_arch.h, each
-// with one struct of static functions. The build puts exactly one such folder on the include path,
-// so that src has no #ifdef on the CPU. The concepts below state every operation a port owes and
-// that none of them throws; a port that lacks one fails here, with the concept's name, and not in
-// some distant file. Everything here may be called from any thread, and all but
-// clock_arch::is_invariant and frequency_hz (which may trap to a hypervisor) from a signal handler
-// and on hot paths.
+// A port is a folder with five files: cpu_arch.h, clock_arch.h, frame_arch.h, probe_arch.h and
+// syscall_arch.h, each with one struct of static functions. The build puts exactly one such folder
+// on the include path, so that src has no #ifdef on the CPU. The concepts below state every
+// operation a port owes and that none of them throws; a port that lacks one fails here, with the
+// concept's name, and not in some distant file. Everything here may be called from any thread, and
+// all but clock_arch::is_invariant and frequency_hz (which may trap to a hypervisor) from a signal
+// handler and on hot paths.
 #pragma once
 
 #include "clock_arch.h"
 #include "cpu_arch.h"
 #include "frame_arch.h"
 #include "probe_arch.h"
+#include "syscall_arch.h"
 
 #include <concepts>
 #include <cstddef>
@@ -73,14 +74,23 @@ concept probe_contract = requires(std::uint64_t word, const void* address) {
     requires noexcept(A::opaque(address));
 };
 
+/// call: what the kernel returns, an error as -errno; errno is left alone or not.
+template<class A>
+concept syscall_contract = requires(long word) {
+    { A::call(word, word, word, word, word, word, word) }
+    noexcept->std::same_as<long>;
+};
+
 using cpu = arch::cpu_arch;
 using cycle_counter = arch::clock_arch;
 using native_frame = arch::frame_arch;
 using probe_operand = arch::probe_arch;
+using kernel = arch::syscall_arch;
 
 static_assert(cpu_contract<cpu>);
 static_assert(clock_contract<cycle_counter>);
 static_assert(frame_contract<native_frame>);
 static_assert(probe_contract<probe_operand>);
+static_assert(syscall_contract<kernel>);
 
 } // namespace rt::base

@@ -24,6 +24,7 @@
 
 #include "base/assert.h"
 #include "base/lock.h"
+#include "base/system_calls.h"
 #include "base/unique_fd.h"
 #include "driver/io_source.h"
 #include "driver/wait_time.h"
@@ -31,14 +32,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <new>
 
 #include <liburing.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace rt::driver {
@@ -125,12 +124,15 @@ private:
     void arm(watch& direction) noexcept;
     void arm_wake() noexcept;
     void settle_left() noexcept;
-    int wait_until(std::int64_t deadline_ns, unsigned count) noexcept;
+    [[gnu::always_inline]] int wait_until(std::int64_t deadline_ns, unsigned count) const noexcept;
     unsigned reap(bool is_owner) noexcept;
     bool complete(std::uint64_t user_data, int result, unsigned flags, bool is_owner) noexcept;
-    // For enters past liburing.
-    [[nodiscard]] unsigned registered_flag() const noexcept {
-        return (ring_.int_flags & int_flag_registered) != 0 ? IORING_ENTER_REGISTERED_RING : 0U;
+    // Past liburing, with nothing to submit. 0 or -errno.
+    [[gnu::always_inline]] int
+    enter(unsigned count, unsigned flags, const void* argument, std::size_t size) const noexcept {
+        const bool is_registered = (ring_.int_flags & int_flag_registered) != 0;
+        flags |= is_registered ? IORING_ENTER_REGISTERED_RING : 0U;
+        return base::enter_ring(ring_.enter_ring_fd, count, flags, argument, size);
     }
     [[nodiscard]] bool has_kernel_work() const noexcept {
         return (IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)
@@ -306,17 +308,15 @@ unsigned ring_driver::reap(bool is_owner) noexcept {
 
 // Enters, with nothing to submit, until `count` completions are there or CLOCK_MONOTONIC says
 // `deadline_ns`. 0 or -errno; -EINVAL: the kernel takes relative timeouts only.
-int ring_driver::wait_until(std::int64_t deadline_ns, unsigned count) noexcept {
+inline int ring_driver::wait_until(std::int64_t deadline_ns, unsigned count) const noexcept {
     const std::int64_t at_ns = std::max<std::int64_t>(deadline_ns, 0);
     __kernel_timespec at{at_ns / 1'000'000'000, at_ns % 1'000'000'000};
     io_uring_getevents_arg argument{};
     argument.ts = reinterpret_cast<std::uint64_t>(&at);
-    return io_uring_enter2(
-        static_cast<unsigned>(ring_.enter_ring_fd),
-        0,
+    return enter(
         count,
-        IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | enter_abs_timer | registered_flag(),
-        reinterpret_cast<sigset_t*>(&argument),
+        IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | enter_abs_timer,
+        &argument,
         sizeof(argument)
     );
 }
@@ -354,15 +354,7 @@ unsigned ring_driver::poll(bool flush) noexcept {
 }
 
 void ring_driver::kick() noexcept {
-    static_cast<void>(::syscall(
-        SYS_io_uring_enter,
-        ring_.enter_ring_fd,
-        0,
-        0,
-        IORING_ENTER_GETEVENTS | registered_flag(),
-        nullptr,
-        0
-    ));
+    static_cast<void>(enter(0, IORING_ENTER_GETEVENTS, nullptr, 0));
 }
 
 unsigned ring_driver::rescue() noexcept {

@@ -13,7 +13,7 @@
 //
 // Results of ready() and accept() are kept in a local before they are tested: a co_await inside a
 // condition is what GCC 12 miscompiles, and this file shall survive it.
-#include "base/socket_calls.h"
+#include "base/system_calls.h"
 #include "base/unique_fd.h"
 #include "driver/io_source.h"
 
@@ -184,7 +184,9 @@ result<tcp_stream> tcp_stream::adopt(int fd) noexcept {
     return tcp_stream(std::move(*io));
 }
 
-result<std::size_t> tcp_stream::receive(std::span<std::byte> into) noexcept {
+// Inlined, as send() is: see base/system_calls.h on functions between a system call and its caller.
+[[gnu::always_inline]] inline result<std::size_t> tcp_stream::receive(std::span<std::byte> into
+) noexcept {
     driver::io_source& source = io_.source();
     const std::uint32_t seen = source.look(driver::ready_read);
     if (seen == 0) {
@@ -193,13 +195,12 @@ result<std::size_t> tcp_stream::receive(std::span<std::byte> into) noexcept {
     ssize_t count = 0;
     do {
         count = base::receive(source.fd(), into.data(), into.size(), MSG_DONTWAIT);
-    } while (count < 0 && errno == EINTR);
+    } while (count == -EINTR);
     if (count < 0) {
-        const int code = errno;
-        if (code == EAGAIN) {
+        if (count == -EAGAIN) {
             source.spend(driver::ready_read, seen);
         }
-        return failure(code, read_name);
+        return failure(static_cast<int>(-count), read_name);
     }
     // The end of the stream stays where it is: the next read finds it without waiting.
     if (count > 0 && static_cast<std::size_t>(count) < into.size()) {
@@ -208,7 +209,8 @@ result<std::size_t> tcp_stream::receive(std::span<std::byte> into) noexcept {
     return static_cast<std::size_t>(count);
 }
 
-result<std::size_t> tcp_stream::send(std::span<const std::byte> from) noexcept {
+[[gnu::always_inline]] inline result<std::size_t> tcp_stream::send(std::span<const std::byte> from
+) noexcept {
     driver::io_source& source = io_.source();
     const std::uint32_t seen = source.look(driver::ready_write);
     if (seen == 0) {
@@ -217,13 +219,12 @@ result<std::size_t> tcp_stream::send(std::span<const std::byte> from) noexcept {
     ssize_t count = 0;
     do {
         count = base::send(source.fd(), from.data(), from.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (count < 0 && errno == EINTR);
+    } while (count == -EINTR);
     if (count < 0) {
-        const int code = errno;
-        if (code == EAGAIN) {
+        if (count == -EAGAIN) {
             source.spend(driver::ready_write, seen);
         }
-        return failure(code, write_name);
+        return failure(static_cast<int>(-count), write_name);
     }
     return static_cast<std::size_t>(count);
 }

@@ -6,12 +6,14 @@
 #include "base/padded.h"
 #include "support/test.h"
 
+#include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <cstring>
 #include <utility>
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -30,6 +32,18 @@ Test(arch, prefetching_never_faults) {
     cpu::prefetch_write(page);
     cpu::prefetch_read(nullptr);
     cpu::prefetch_write(nullptr);
+}
+
+Test(arch, system_calls_give_what_the_kernel_gives) {
+    cr_assert_eq(kernel::call(SYS_getpid, 0, 0, 0, 0, 0, 0), ::getpid());
+    cr_assert_eq(kernel::call(SYS_close, -1, 0, 0, 0, 0, 0), -EBADF);
+    // All six arguments arrive.
+    const long page =
+        kernel::call(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert(page > 0);
+    auto* const byte = reinterpret_cast<volatile char*>(page);
+    byte[4095] = 1;
+    cr_assert_eq(kernel::call(SYS_munmap, page, 4096, 0, 0, 0, 0), 0);
 }
 
 Test(arch, cycle_counter_counts_upwards) {

@@ -43,7 +43,11 @@ public:
 
     constexpr atomic() noexcept = default;
     constexpr explicit atomic(T value) noexcept
-        : value_(value) {}
+        : value_(value) {
+        if (!std::is_constant_evaluated() && machine::instance().is_running()) {
+            machine::instance().begin_life(&value_, sizeof(T), bits_of(value));
+        }
+    }
     atomic(const atomic&) = delete;
     atomic& operator=(const atomic&) = delete;
 
@@ -98,6 +102,14 @@ public:
 
     void bump_relaxed(delta_type delta) noexcept {
         store_relaxed(static_cast<T>(load_relaxed() + delta));
+    }
+
+    // For system calls on the word.
+    [[nodiscard]] T* address() noexcept {
+        return &value_;
+    }
+    [[nodiscard]] const T* address() const noexcept {
+        return &value_;
     }
 
     // The value as it stands, for checks and for conditions of wait_until; no operation.

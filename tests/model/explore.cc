@@ -77,6 +77,7 @@ void machine::reset_locations() {
         locations_[i].stores.clear();
     }
     location_count_ = 0;
+    store_count_ = 0;
     sc_view_ = {};
     sc_chain_ = 0;
 }
@@ -105,7 +106,8 @@ bool machine::execute(body_function body, void* scenario) {
         fiber& each = *fibers_[i];
         each.now = fiber::state::fresh;
         each.is_so = nullptr;
-        each.history = each.operations = 0;
+        each.history = each.operations = each.stores = 0;
+        each.others_at_spin = ~std::uint64_t{0};
         each.seen = each.released = each.pending = {};
     }
     for (local_block& each : locals_) {
@@ -317,16 +319,41 @@ void machine::wait_until(bool (*is_so)(void*), void* context, bool is_one_step) 
     is_one_step_ = is_one_step;
 }
 
+void machine::spin() {
+    if (!is_running()) {
+        return;
+    }
+    fiber& self = *fibers_[current()];
+    const auto others = [this, &self] {
+        return store_count_ - self.stores;
+    };
+    if (others() == self.others_at_spin) {
+        model::wait_until([&] { return others() != self.others_at_spin; });
+    }
+    self.others_at_spin = others();
+    remember(mix(9, self.others_at_spin)); // when it may go on next depends on it
+    if (options_.is_weak) {
+        for (unsigned i = 0; i < location_count_; ++i) {
+            self.seen.at[i] = static_cast<std::uint8_t>(locations_[i].stores.size() - 1);
+        }
+    }
+}
+
 // ---- decisions ----------------------------------------------------------------------------------
 
-std::uint64_t machine::state_hash() const {
+std::uint64_t machine::memory_hash() const {
     std::uint64_t hash = sc_chain_;
+    for (unsigned i = 0; i < location_count_; ++i) {
+        hash ^= mix(reinterpret_cast<std::uintptr_t>(locations_[i].address), locations_[i].chain);
+    }
+    return hash;
+}
+
+std::uint64_t machine::state_hash() const {
+    std::uint64_t hash = memory_hash();
     for (unsigned i = 0; i < fiber_count_; ++i) {
         const fiber& each = *fibers_[i];
         hash ^= mix(i + 1, mix(each.history, static_cast<std::uint64_t>(each.now)));
-    }
-    for (unsigned i = 0; i < location_count_; ++i) {
-        hash ^= mix(reinterpret_cast<std::uintptr_t>(locations_[i].address), locations_[i].chain);
     }
     return hash;
 }

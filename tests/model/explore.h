@@ -53,6 +53,8 @@ enum class fault : std::uint8_t {
     no_fences,  // fences do nothing; weak only
     no_release, // release orders nothing; weak only
     no_acquire, // acquire orders nothing; weak only
+    no_seq_cst, // seq_cst is no more than acquire and release; weak only
+    no_wake,    // waking a thread, by futex or descriptor, does nothing
 };
 
 struct options {
@@ -92,6 +94,7 @@ public:
 
     // Whether a fiber is running; set-up and checks are not explored.
     [[nodiscard]] bool is_running() const { return current_ >= 0; }
+    [[nodiscard]] bool is_broken(fault how) const { return options_.broken == how; }
     [[nodiscard]] unsigned current() const { return static_cast<unsigned>(current_); }
 
     // An operation on the word at `address`. `size` bytes; values travel as 64 bits.
@@ -108,6 +111,17 @@ public:
     // caller then reads it with one. Others may go in between, unless `is_one_step`: then waiting
     // and the caller's next operation are one.
     void wait_until(bool (*is_so)(void*), void* context, bool is_one_step);
+
+    // Pauses in a loop that spins: waits until somebody else has stored something since the fiber's
+    // last pause, and sees it. Of two that store while they spin for each other it makes a
+    // livelock.
+    void spin();
+
+    // The next operation belongs to the one before: nobody comes in between.
+    void join_next() { is_one_step_ = true; }
+
+    // An atomic begins its life at `address`, where another one may have ended.
+    void begin_life(void* address, std::size_t size, std::uint64_t value);
 
     // A condition has looked at the word at `address`. In weak memory who has waited has seen it.
     void peek(const void* address);
@@ -175,6 +189,7 @@ private:
     void read(location& at, const message& from, bool is_acquire);
     void remember(std::uint64_t what);
     void write_trace(const char* what, const void* address, std::uint64_t value);
+    [[nodiscard]] std::uint64_t memory_hash() const;
     [[nodiscard]] std::uint64_t state_hash() const;
     [[nodiscard]] bool is_enabled(unsigned fiber) const;
     [[noreturn]] void leave(int reason);
@@ -198,6 +213,7 @@ private:
     visited_set visited_;
     std::array<location, locations_max> locations_;
     unsigned location_count_ = 0;
+    std::uint64_t store_count_ = 0; // in this execution
     view sc_view_;
     std::uint64_t sc_chain_ = 0;
     body_function body_ = nullptr;

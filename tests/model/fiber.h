@@ -36,6 +36,8 @@ struct machine::fiber {
     void* context = nullptr;
     std::uint64_t history = 0;
     std::uint64_t operations = 0;
+    std::uint64_t stores = 0;         // of its own, in this execution
+    std::uint64_t others_at_spin = 0; // stores of others, at its last spin()
     view seen;
     view released; // what a release fence has published for later relaxed stores
     view pending;  // what relaxed loads have seen, for a later acquire fence

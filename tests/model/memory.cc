@@ -69,8 +69,27 @@ machine::location& machine::find(void* address, std::size_t size) {
     return made;
 }
 
+// What was there before is a store that only a reader without order can still get.
+void machine::begin_life(void* address, std::size_t size, std::uint64_t value) {
+    if (!options_.is_weak) {
+        return;
+    }
+    constexpr std::uint64_t garbage = 0xdddddddddddddddd;
+    for (unsigned i = 0; i < location_count_; ++i) {
+        if (locations_[i].address == address) {
+            append(locations_[i], value, false, nullptr);
+            return;
+        }
+    }
+    location& at = find(address, size);
+    at.stores.back().value = garbage & (~std::uint64_t{0} >> (64 - 8 * size));
+    append(at, value, false, nullptr);
+}
+
 void machine::append(location& at, std::uint64_t value, bool is_release, const view* carried) {
+    ++store_count_;
     fiber& self = *fibers_[current()];
+    ++self.stores;
     const std::uint64_t tag = mix(current() + 1, self.operations);
     at.last_tag = tag;
     at.chain = mix(at.chain, tag);
@@ -111,7 +130,8 @@ std::uint64_t machine::load(void* address, std::size_t size, order with) {
     std::uint64_t tag = at.last_tag;
     if (options_.is_weak) {
         const auto newest = static_cast<unsigned>(at.stores.size() - 1);
-        const unsigned oldest = with == order::seq_cst ? newest : self.seen.at[at.index];
+        const bool is_newest = with == order::seq_cst && options_.broken != fault::no_seq_cst;
+        const unsigned oldest = is_newest ? newest : self.seen.at[at.index];
         const unsigned back = decide(newest - oldest + 1, 2000 + current());
         const message& from = at.stores[newest - back];
         value = from.value;
@@ -173,7 +193,7 @@ void machine::fence(order with) {
     if (acquires(with)) {
         self.seen.join(self.pending);
     }
-    if (with == order::seq_cst) {
+    if (with == order::seq_cst && options_.broken != fault::no_seq_cst) {
         sc_chain_ = mix(sc_chain_, mix(current() + 1, self.operations));
         self.seen.join(sc_view_);
         sc_view_.join(self.seen);

@@ -134,10 +134,16 @@ struct heap {
     std::size_t used;
     unsigned frames_live;
     unsigned headers_live;
+    unsigned blocks_live; // of operator new, see sync_model.cc
+    bool is_open;         // it replaces operator new
 
     void reset() {
+        std::memset(memory, 0, used); // each execution finds the same
         used = 0;
-        frames_live = headers_live = 0;
+        frames_live = headers_live = blocks_live = 0;
+    }
+    [[nodiscard]] bool has(const void* block) const {
+        return block >= memory && block < memory + bytes_max;
     }
     void* take(std::size_t bytes) {
         used = (used + 127) & ~std::size_t{127};

@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: MIT
+//
+// mpsc channels under every interleaving: senders that wait for room, reserve, and go; a receiver
+// that waits, closes, is dropped or cancelled.
+//
+// The code under test is src/sync/mpsc_core.cc, mpsc_wait.cc and the templates over them. Values
+// are large, so that they are published after the lock was given back and two of them fill a block,
+// or small, so that they go in under it. Every value must come out once, in the order of each
+// sender, and be destroyed once; nobody may wait for ever; the channel must be freed.
+#include "model/faults.h"
+#include "model/sync_model.h"
+
+namespace {
+
+using rt::model::check;
+using rt::model::expect_broken;
+using rt::model::expect_good;
+using rt::model::fault;
+using rt::model::options;
+using rt_model::detail::state_complete;
+using rt_model::scenario::run_queue;
+
+TestSuite(mpsc_model, .timeout = 900);
+
+constexpr unsigned values_max = 6;
+
+// Where each value is. One that was moved from is nobody's.
+struct census {
+    unsigned destroyed[values_max];
+};
+census seen;
+
+struct large {
+    explicit large(unsigned of) noexcept
+        : id(of) {}
+    large(large&& other) noexcept
+        : id(std::exchange(other.id, values_max)) {}
+    ~large() {
+        if (id != values_max) {
+            ++seen.destroyed[id];
+        }
+    }
+
+    unsigned id;
+    std::byte bulk[480]; // is not looked at
+};
+static_assert(rt_model::detail::mpsc_value<large>::cells == 2);
+
+struct small {
+    explicit small(unsigned of) noexcept
+        : id(of) {}
+    unsigned id;
+    std::byte bulk[60];
+};
+static_assert(rt_model::detail::mpsc_value<small>::is_small);
+
+options bounded(unsigned preemptions, bool is_weak = false) {
+    return {.is_weak = is_weak, .preemptions_max = preemptions + rt::model::wanted_depth()};
+}
+options broken(fault what, unsigned preemptions) {
+    return {
+        .is_weak = what != fault::torn_rmw && what != fault::no_wake,
+        .broken = what,
+        .preemptions_max = preemptions};
+}
+
+template<typename T>
+struct channel_base {
+    explicit channel_base(std::uint64_t capacity) {
+        rt_model::scenario::set_up_sync();
+        seen = {};
+        auto [tx, rx] = rt_model::mpsc::channel<T>(capacity);
+        sender[0] = std::move(tx);
+        receiver.emplace(std::move(rx));
+    }
+
+    void note(unsigned id) {
+        check(id < values_max && received[id]++ == 0, "a value came out twice, or none did");
+        // Values of one sender have neighbouring numbers.
+        const bool is_in_order = id % 2 == 0 || received[id - 1] == sent[id - 1];
+        check(is_in_order, "the values of a sender came out of order");
+    }
+    void take_the_rest() {
+        while (auto got = receiver->try_recv()) {
+            note(got->id);
+        }
+    }
+    // All that was sent came out, or was destroyed inside where that is allowed.
+    void check_values(bool may_be_dropped) {
+        for (unsigned i = 0; i < values_max; ++i) {
+            check(received[i] <= sent[i], "a value came out that was not sent");
+            check(may_be_dropped || received[i] == sent[i], "a value was lost");
+            if constexpr (std::is_same_v<T, large>) {
+                check(seen.destroyed[i] == made[i], "a value was not destroyed exactly once");
+            }
+        }
+    }
+    void drop_ends() {
+        for (auto& each : sender) {
+            each = {};
+        }
+        receiver.reset();
+    }
+
+    rt_model::mpsc::sender<T> sender[2];
+    std::optional<rt_model::mpsc::receiver<T>> receiver;
+    unsigned made[values_max] = {};
+    unsigned sent[values_max] = {};
+    unsigned received[values_max] = {};
+};
+
+// ---- threads that wait for room and for values --------------------------------------------------
+
+struct shape {
+    unsigned senders;
+    unsigned values; // by each
+    std::uint64_t capacity;
+};
+
+template<typename T>
+struct relay : channel_base<T> {
+    static constexpr unsigned threads = 3;
+
+    explicit relay(shape wanted)
+        : channel_base<T>(wanted.capacity)
+        , how(wanted) {
+        if (how.senders == 2) {
+            this->sender[1] = this->sender[0];
+        }
+    }
+
+    void run(unsigned self) {
+        if (self == 0) {
+            while (auto got = this->receiver->blocking_recv()) {
+                this->note(got->id);
+            }
+            return;
+        }
+        if (self > how.senders) {
+            return;
+        }
+        auto mine = std::move(this->sender[self - 1]);
+        for (unsigned i = 0; i < how.values; ++i) {
+            const unsigned id = 2 * (self - 1) + i;
+            ++this->made[id];
+            check(mine.blocking_send(T(id)).has_value(), "the channel is open");
+            ++this->sent[id];
+        }
+    }
+
+    void at_end(bool is_stuck) {
+        check(!is_stuck, "somebody waits for ever");
+        this->drop_ends();
+        this->check_values(false);
+        rt_model::scenario::check_sync_heap();
+    }
+
+    const shape how;
+};
+
+} // namespace
+
+Test(mpsc_model, b150_senders_wait_for_room_and_lose_nothing) {
+    rt::model::skip_with_sanitizers();
+    expect_good<relay<large>>("1 sender, 2 values, room for 1", bounded(5), shape{1, 2, 1});
+    expect_good<relay<large>>("2 senders, room for 1", bounded(3), shape{2, 1, 1});
+    expect_good<relay<large>>("2 senders, 2 values, room for 1", bounded(2), shape{2, 2, 1});
+    expect_broken<relay<large>>("torn", broken(fault::torn_rmw, 3), shape{2, 1, 1});
+    expect_broken<relay<large>>("no wake", broken(fault::no_wake, 3), shape{1, 2, 1});
+}
+
+Test(mpsc_model, b150_holds_in_weak_memory) {
+    rt::model::skip_with_sanitizers();
+    expect_good<relay<large>>("1 sender, weak", bounded(3, true), shape{1, 2, 1});
+    expect_good<relay<large>>("2 senders, weak", bounded(2, true), shape{2, 1, 1});
+    expect_broken<relay<large>>("no seq_cst", broken(fault::no_seq_cst, 4), shape{1, 2, 1});
+    expect_broken<relay<large>>("no release", broken(fault::no_release, 4), shape{1, 2, 1});
+    expect_broken<relay<large>>("no acquire", broken(fault::no_acquire, 4), shape{1, 2, 1});
+}
+
+// ---- senders that do not wait -------------------------------------------------------------------
+
+namespace {
+
+// Senders retry until there is room; the receiver waits, takes many at a time, or tries.
+template<typename T>
+struct trying : channel_base<T> {
+    static constexpr unsigned threads = 3;
+
+    trying(unsigned values_each, std::uint64_t capacity)
+        : channel_base<T>(capacity)
+        , values(values_each) {
+        this->sender[1] = this->sender[0];
+    }
+
+    void run(unsigned self) {
+        if (self == 0) {
+            while (auto got = this->receiver->blocking_recv()) {
+                this->note(got->id);
+                take_more();
+            }
+            return;
+        }
+        auto mine = std::move(this->sender[self - 1]);
+        for (unsigned i = 0; i < values; ++i) {
+            const unsigned id = 2 * (self - 1) + i;
+            ++this->made[id];
+            T value(id);
+            const auto got = mine.try_send(std::move(value));
+            this->sent[id] = got.has_value() ? 1 : 0;
+            check(got.has_value() || got.error().code() == EAGAIN, "refused for no reason");
+        }
+    }
+
+    // A send that has returned is found, even behind one that is at work.
+    void take_more() {
+        const bool is_there = this->sent[0] + this->sent[2] > this->received[0] + this->received[2];
+        auto got = this->receiver->try_recv();
+        check(got.has_value() || !is_there, "a value that was sent was not found");
+        if (got) {
+            this->note(got->id);
+        }
+    }
+
+    void at_end(bool is_stuck) {
+        check(!is_stuck, "the receiver waits for ever");
+        this->drop_ends();
+        this->check_values(false);
+        rt_model::scenario::check_sync_heap();
+    }
+
+    const unsigned values;
+};
+
+// ---- ends that go -------------------------------------------------------------------------------
+
+enum class farewell : std::uint8_t { closes, is_dropped };
+
+// The receiver takes one value and closes, or is dropped, while two send.
+struct parting : channel_base<large> {
+    static constexpr unsigned threads = 4;
+
+    parting(farewell what, bool with_permit, bool with_watcher)
+        : channel_base(2)
+        , how(what)
+        , has_permit(with_permit)
+        , has_watcher(with_watcher) {
+        sender[1] = sender[0];
+    }
+
+    void run(unsigned self) {
+        switch (self) {
+        case 0:
+            receive();
+            break;
+        case 1:
+            send(std::exchange(sender[0], {}), 0);
+            break;
+        case 2:
+            if (has_permit) {
+                send_with_permit(std::exchange(sender[1], {}));
+            } else {
+                send(std::exchange(sender[1], {}), 2);
+            }
+            break;
+        default:
+            break;
+        }
+    }
+
+    void receive() {
+        if (how == farewell::is_dropped) {
+            receiver.reset();
+            return;
+        }
+        receiver->close();
+        while (auto got = receiver->blocking_recv()) {
+            note(got->id);
+        }
+    }
+
+    void send(rt_model::mpsc::sender<large> mine, unsigned id) {
+        ++made[id];
+        sent[id] = mine.try_send(large(id)).has_value() ? 1 : 0;
+        if (has_watcher) {
+            auto end = mine.closed();
+            end.block();
+            check(mine.is_closed(), "told of the end too early");
+        }
+    }
+
+    void send_with_permit(rt_model::mpsc::sender<large> mine) {
+        if (auto room = mine.try_reserve()) {
+            ++made[2];
+            sent[2] = room->send(large(2)).has_value() ? 1 : 0;
+            check(sent[2] == 1 || how == farewell::is_dropped, "a permit was not honoured");
+        }
+        if (auto room = mine.try_reserve()) { // and not used
+            check(static_cast<bool>(*room), "an empty permit");
+        }
+    }
+
+    void at_end(bool is_stuck) {
+        check(!is_stuck, "somebody waits for ever");
+        drop_ends();
+        check_values(how == farewell::is_dropped);
+        rt_model::scenario::check_sync_heap();
+    }
+
+    const farewell how;
+    const bool has_permit;
+    const bool has_watcher;
+};
+
+// ---- tasks that are cancelled while they wait ---------------------------------------------------
+
+enum class errand : std::uint8_t { receives, sends, reserves };
+
+struct cancelled : channel_base<large> {
+    static constexpr unsigned threads = 4;
+
+    // `starved`: the task has used up its budget and yields before it tries.
+    cancelled(errand what, bool starved, bool with_rival)
+        : channel_base(1)
+        , how(what)
+        , is_starved(starved)
+        , has_rival(with_rival) {
+        sender[1] = sender[0];
+        if (how != errand::receives) {
+            send_one(sender[0], 0); // the channel is full
+        }
+        join = rt_model::detail::launch(
+            &queue, body(this, std::move(sender[0])), rt_model::detail::site::current()
+        );
+        abort = join.abort_handle();
+    }
+
+    void send_one(rt_model::mpsc::sender<large>& by, unsigned id) {
+        ++made[id];
+        sent[id] = by.try_send(large(id)).has_value() ? 1 : 0;
+    }
+
+    static rt_model::task<void> body(cancelled* self, rt_model::mpsc::sender<large> mine) {
+        if (self->is_starved) {
+            rt_model::detail::this_thread.budget = 0;
+        }
+        switch (self->how) {
+        case errand::receives:
+            mine = {};
+            while (auto got = co_await self->receiver->recv()) {
+                self->note(got->id);
+            }
+            break;
+        case errand::sends:
+            ++self->made[1];
+            self->sent[1] = (co_await mine.send(large(1))).has_value() ? 1 : 0;
+            break;
+        case errand::reserves:
+            if (auto room = co_await mine.reserve()) {
+                ++self->made[1];
+                self->sent[1] = room->send(large(1)).has_value() ? 1 : 0;
+            }
+            break;
+        }
+    }
+
+    [[nodiscard]] bool is_over() const {
+        return (join.header()->state.peek() & state_complete) != 0;
+    }
+
+    void run(unsigned self) {
+        switch (self) {
+        case 0:
+            queue.work([this] { return is_over(); });
+            break;
+        case 1:
+            abort.abort();
+            break;
+        case 2:
+            act_as_peer();
+            break;
+        default:
+            if (how != errand::receives && has_rival) { // stands in line with the task
+                auto mine = std::move(sender[1]);
+                ++made[2];
+                sent[2] = mine.blocking_send(large(2)).has_value() ? 1 : 0;
+                check(sent[2] == 1, "the channel is open");
+            }
+            break;
+        }
+    }
+
+    // The other end.
+    void act_as_peer() {
+        if (how == errand::receives) {
+            auto mine = std::move(sender[1]);
+            send_one(mine, 0);
+            if (has_rival) {
+                send_one(mine, 1);
+            }
+            return;
+        }
+        if (!has_rival) {
+            sender[1] = {};
+        }
+        while (auto got = receiver->blocking_recv()) {
+            note(got->id);
+        }
+    }
+
+    void at_end(bool is_stuck) {
+        check(!is_stuck, "somebody waits for ever");
+        abort = {};
+        join.detach();
+        if (receiver) {
+            take_the_rest();
+        }
+        drop_ends();
+        check_values(false);
+        rt_model::scenario::check_sync_heap();
+    }
+
+    const errand how;
+    const bool is_starved;
+    const bool has_rival;
+    run_queue queue;
+    rt_model::join_handle<void> join;
+    rt_model::abort_handle abort;
+};
+
+} // namespace
+
+Test(mpsc_model, try_send_and_try_recv_find_what_is_there) {
+    rt::model::skip_with_sanitizers();
+    expect_good<trying<large>>("try, 1 value each", bounded(3), 1U, std::uint64_t{2});
+    expect_good<trying<small>>("try, small", bounded(4), 1U, std::uint64_t{2});
+    expect_good<trying<small>>("try, small, full", bounded(3), 2U, std::uint64_t{1});
+    expect_good<trying<small>>("try, small, weak", bounded(2, true), 1U, std::uint64_t{2});
+    expect_broken<trying<large>>("try, torn", broken(fault::torn_rmw, 3), 1U, std::uint64_t{2});
+    expect_broken<trying<small>>("try, no wake", broken(fault::no_wake, 3), 1U, std::uint64_t{2});
+}
+
+Test(mpsc_model, b155_a_receiver_closes_or_goes) {
+    rt::model::skip_with_sanitizers();
+    expect_good<parting>("close", bounded(3), farewell::closes, false, false);
+    expect_good<parting>("close, permits", bounded(3), farewell::closes, true, false);
+    expect_good<parting>("drop", bounded(3), farewell::is_dropped, false, false);
+    expect_good<parting>("drop, permits", bounded(3), farewell::is_dropped, true, false);
+    expect_good<parting>("drop, told of the end", bounded(2), farewell::is_dropped, false, true);
+    expect_good<parting>("drop, weak", bounded(2, true), farewell::is_dropped, false, false);
+    expect_broken<parting>(
+        "drop, torn", broken(fault::torn_rmw, 3), farewell::is_dropped, false, false
+    );
+    expect_broken<parting>(
+        "drop, no wake", broken(fault::no_wake, 3), farewell::is_dropped, false, true
+    );
+}
+
+Test(mpsc_model, a_cancelled_receive_loses_nothing) {
+    rt::model::skip_with_sanitizers();
+    expect_good<cancelled>("receive, abort", bounded(3), errand::receives, false, false);
+    expect_good<cancelled>("receive twice, abort", bounded(2), errand::receives, false, true);
+    expect_good<cancelled>("receive, starved, abort", bounded(3), errand::receives, true, false);
+    expect_good<cancelled>(
+        "receive, abort, weak", bounded(2, true), errand::receives, false, false
+    );
+    expect_broken<cancelled>(
+        "receive, torn", broken(fault::torn_rmw, 3), errand::receives, false, false
+    );
+}
+
+Test(mpsc_model, a_cancelled_send_is_sent_or_destroyed) {
+    rt::model::skip_with_sanitizers();
+    expect_good<cancelled>("send, abort", bounded(3), errand::sends, false, false);
+    expect_good<cancelled>("send, starved, abort", bounded(3), errand::sends, true, false);
+    expect_good<cancelled>("send before another, abort", bounded(2), errand::sends, false, true);
+    expect_good<cancelled>("reserve, abort", bounded(3), errand::reserves, false, false);
+    expect_good<cancelled>(
+        "reserve before another, abort", bounded(2), errand::reserves, false, true
+    );
+    expect_broken<cancelled>("send, torn", broken(fault::torn_rmw, 3), errand::sends, false, true);
+}

@@ -77,6 +77,7 @@ void machine::reset_locations() {
         locations_[i].stores.clear();
     }
     location_count_ = 0;
+    freed_.clear();
     store_count_ = 0;
     sc_view_ = {};
     sc_chain_ = 0;

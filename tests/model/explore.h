@@ -123,6 +123,9 @@ public:
     // An atomic begins its life at `address`, where another one may have ended.
     void begin_life(void* address, std::size_t size, std::uint64_t value);
 
+    // The memory is freed: no operation may touch it any more in this execution.
+    void end_life(const void* memory, std::size_t bytes);
+
     // A condition has looked at the word at `address`. In weak memory who has waited has seen it.
     void peek(const void* address);
 
@@ -177,6 +180,7 @@ private:
 
     machine();
     location& find(void* address, std::size_t size);
+    [[nodiscard]] bool is_freed(const void* address) const;
     void step(const char* what);
     void point();
     void switch_to(int next);
@@ -225,6 +229,11 @@ private:
         std::vector<std::vector<std::byte>> copies;
     };
     std::vector<local_block> locals_;
+    struct range {
+        std::uintptr_t first;
+        std::uintptr_t end;
+    };
+    std::vector<range> freed_;
 };
 
 inline void check(bool is_so, const char* text) {

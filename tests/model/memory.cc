@@ -50,7 +50,24 @@ void machine::peek(const void* address) {
     }
 }
 
+void machine::end_life(const void* memory, std::size_t bytes) {
+    if (is_running()) {
+        const auto first = reinterpret_cast<std::uintptr_t>(memory);
+        freed_.push_back({first, first + bytes});
+    }
+}
+
+bool machine::is_freed(const void* address) const {
+    const auto at = reinterpret_cast<std::uintptr_t>(address);
+    return std::any_of(freed_.begin(), freed_.end(), [at](const range& each) {
+        return at >= each.first && at < each.end;
+    });
+}
+
 machine::location& machine::find(void* address, std::size_t size) {
+    if (is_freed(address)) {
+        fail("an atomic was used after its memory was freed");
+    }
     for (unsigned i = 0; i < location_count_; ++i) {
         if (locations_[i].address == address) {
             return locations_[i];

@@ -163,6 +163,7 @@ inline void deallocate_frame(void* memory, std::size_t bytes) noexcept {
     model::check(model_heap.frames_live > 0, "a frame was freed twice");
     --model_heap.frames_live;
     std::memset(memory, 0xdd, bytes);
+    model::machine::instance().end_life(memory, bytes);
 }
 // Blocks that were headers stay as they are, as in production, and are not used again here.
 inline void* allocate_header() noexcept {

@@ -40,6 +40,8 @@ void* operator new(
 void operator delete(void* memory, std::align_val_t /*alignment*/) noexcept {
     if (rt_model::detail::model_heap.has(memory)) {
         --rt_model::detail::model_heap.blocks_live;
+        // Only channels come from here.
+        rt::model::machine::instance().end_life(memory, sizeof(rt_model::detail::mpsc_core));
         return;
     }
     std::free(memory);

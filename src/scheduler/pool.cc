@@ -8,33 +8,15 @@
 #include "base/assert.h"
 #include "scheduler/pool_state.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/thread_listener.h"
 
 #include <rt/join.h>
 
 #include <algorithm>
 
 namespace rt::scheduler {
-namespace {
 
 using detail::this_thread;
-
-// Releases a thread that waits for a task. Lives on that thread's stack.
-struct thread_listener : detail::completion_listener {
-    thread_listener() noexcept
-        : completion_listener(&on_ended) {}
-
-    static void on_ended(completion_listener* listener, task_header* /*task*/) noexcept {
-        auto* const self = static_cast<thread_listener*>(listener);
-        // release: pairs with the waiter's acquire. The waiter may be gone after this store, which
-        // is why the wake-up below uses the address only as a number: a stale wake is spurious.
-        self->ended.store_release(1);
-        futex_wake_all(self->ended);
-    }
-
-    atomic<std::uint32_t> ended{0};
-};
-
-} // namespace
 
 pool_state::pool_state(const config& wanted, driver::kind kind, std::uint32_t worker_count)
     : settings(wanted)
@@ -83,9 +65,7 @@ void pool::wait_for(const detail::join_handle_base& handle) noexcept {
         offload::set_current_pool(nullptr);
         return;
     }
-    while (listener.ended.load_acquire() == 0) { // acquire: pairs with on_ended's release
-        futex_wait(listener.ended, 0);
-    }
+    listener.wait();
 }
 
 void pool::shut_down() noexcept {

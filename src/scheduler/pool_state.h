@@ -8,6 +8,7 @@
 
 #include "blocking/pool.h"
 #include "driver/driver.h"
+#include "scheduler/futex.h"
 #include "scheduler/idle.h"
 #include "scheduler/inject_queue.h"
 #include "scheduler/scheduler.h"
@@ -94,9 +95,5 @@ private:
 
     atomic<std::uint32_t> arrived_{0}; // workers in drain()
 };
-
-// Sleeps while *word == value. Spurious returns are possible.
-void futex_wait(const atomic<std::uint32_t>& word, std::uint32_t value) noexcept;
-void futex_wake_all(const atomic<std::uint32_t>& word) noexcept;
 
 } // namespace rt::scheduler

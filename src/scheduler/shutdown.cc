@@ -29,15 +29,12 @@
 #include <rt/detail/context.h>
 
 #include <bit>
-#include <climits>
 #include <new>
 #include <source_location>
 #include <utility>
 #include <vector>
 
-#include <linux/futex.h>
 #include <sched.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace rt::scheduler {
@@ -235,15 +232,6 @@ void pool_state::inject(std::uint32_t node, task_chain chain) noexcept {
         return;
     }
     notify(no_preference);
-}
-
-void futex_wait(const atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
-    static_cast<void>(::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0));
-}
-
-void futex_wake_all(const atomic<std::uint32_t>& word) noexcept {
-    static_cast<void>(::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0)
-    );
 }
 
 } // namespace rt::scheduler

@@ -345,22 +345,13 @@ void worker::park() noexcept {
 
 void worker::sleep(std::int64_t deadline_ns) noexcept {
     is_delivering_ = true;
-    park_state expected = park_state::running;
-    // seq_cst: pairs with unpark's exchange: either it sees parked, or this sees notified.
-    if (park_state_.cas_strong_seq_cst(expected, park_state::parked)) {
-        driver_->park(deadline_ns);
-    } else {
-        driver_->poll(true);
-    }
-    park_state_.exchange_acq_rel(park_state::running); // acquire: pairs with unpark
+    parker_.sleep(*driver_, deadline_ns);
     is_delivering_ = false;
 }
 
 void worker::unpark() noexcept {
-    // seq_cst: pairs with sleep's compare-and-swap; release: what the caller published is visible.
-    if (park_state_.exchange_seq_cst(park_state::notified) == park_state::parked) {
+    if (parker_.unpark(*driver_)) {
         metrics::count(&worker_counters::wakes_sent);
-        driver_->wake();
     }
 }
 

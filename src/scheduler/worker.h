@@ -15,6 +15,7 @@
 #include "scheduler/fresh_stack.h"
 #include "scheduler/inject_pace.h"
 #include "scheduler/local_queue.h"
+#include "scheduler/parker.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/steal_profit.h"
 #include "scheduler/tuning.h"
@@ -99,8 +100,6 @@ public:
     [[nodiscard]] pool_state& pool() const noexcept { return pool_; }
 
 private:
-    enum class park_state : std::uint32_t { running, parked, notified };
-
     void run_task(task_header* task) noexcept;
     [[nodiscard]] task_header* next_local() noexcept;
     [[nodiscard]] task_header* next_injected(std::size_t most) noexcept;
@@ -164,7 +163,7 @@ private:
     bool has_unfenced_push_ = false; // a sleeper may have missed what this turn pushed
     bool is_delivering_ = false;     // inside the driver: ready tasks go to the ring
     steal_profit profit_;            // written by thieves, seldom
-    alignas(128) atomic<park_state> park_state_{park_state::running};
+    alignas(128) parker parker_;     // written by every thread
 };
 
 } // namespace rt::scheduler

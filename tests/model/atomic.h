@@ -203,6 +203,7 @@ public:
         }
         check(word_.exchange_acquire(1) == 0, "a lock was taken twice");
     }
+    [[nodiscard]] bool try_acquire() noexcept { return word_.exchange_acquire(1) == 0; }
     void release() noexcept { word_.store_release(0); }
 
 private:

@@ -170,6 +170,7 @@ private:
         std::uint64_t chain = 0; // hash of all stores in order
         std::uint64_t last_tag = 0;
         unsigned index = 0;
+        unsigned newest_seq_cst = 0; // of the stores: a seq_cst load returns no older one
         std::vector<message> stores; // weak only
     };
     struct fiber;
@@ -189,7 +190,7 @@ private:
     static void on_crash(int signal);
     unsigned decide(unsigned count, std::uint64_t salt);
     int next_fiber();
-    void append(location& at, std::uint64_t value, bool is_release, const view* carried);
+    void append(location& at, std::uint64_t value, order with, const view* carried);
     void read(location& at, const message& from, bool is_acquire);
     void remember(std::uint64_t what);
     void write_trace(const char* what, const void* address, std::uint64_t value);

@@ -5,7 +5,8 @@
 // A view says, per location, the oldest store that may still be read. Each fiber has one, and so
 // has each store that releases: who acquires it joins the two. A seq_cst fence joins the fiber's
 // view with one that all such fences share. Other seq_cst operations order nothing beyond acquire
-// and release, but that a seq_cst load returns the newest store: a little less than C++ promises.
+// and release, but that a seq_cst load returns no store older than the newest seq_cst one: a little
+// less than C++ promises.
 #include "model/explore.h"
 #include "model/fiber.h"
 
@@ -80,6 +81,7 @@ machine::location& machine::find(void* address, std::size_t size) {
     made.address = address;
     made.chain = made.last_tag = 0;
     made.index = location_count_++;
+    made.newest_seq_cst = 0;
     if (options_.is_weak) {
         made.stores.push_back({word_at(address, size), 0, {}});
     }
@@ -94,16 +96,16 @@ void machine::begin_life(void* address, std::size_t size, std::uint64_t value) {
     constexpr std::uint64_t garbage = 0xdddddddddddddddd;
     for (unsigned i = 0; i < location_count_; ++i) {
         if (locations_[i].address == address) {
-            append(locations_[i], value, false, nullptr);
+            append(locations_[i], value, order::relaxed, nullptr);
             return;
         }
     }
     location& at = find(address, size);
     at.stores.back().value = garbage & (~std::uint64_t{0} >> (64 - 8 * size));
-    append(at, value, false, nullptr);
+    append(at, value, order::relaxed, nullptr);
 }
 
-void machine::append(location& at, std::uint64_t value, bool is_release, const view* carried) {
+void machine::append(location& at, std::uint64_t value, order with, const view* carried) {
     ++store_count_;
     fiber& self = *fibers_[current()];
     ++self.stores;
@@ -118,7 +120,10 @@ void machine::append(location& at, std::uint64_t value, bool is_release, const v
     }
     self.seen.at[at.index] = static_cast<std::uint8_t>(at.stores.size());
     message made{value, tag, self.released};
-    if (is_release && options_.broken != fault::no_release) {
+    if (with == order::seq_cst) {
+        at.newest_seq_cst = static_cast<unsigned>(at.stores.size());
+    }
+    if (releases(with) && options_.broken != fault::no_release) {
         made.released.join(self.seen);
     }
     if (carried != nullptr) {
@@ -147,8 +152,10 @@ std::uint64_t machine::load(void* address, std::size_t size, order with) {
     std::uint64_t tag = at.last_tag;
     if (options_.is_weak) {
         const auto newest = static_cast<unsigned>(at.stores.size() - 1);
-        const bool is_newest = with == order::seq_cst && options_.broken != fault::no_seq_cst;
-        const unsigned oldest = is_newest ? newest : self.seen.at[at.index];
+        unsigned oldest = self.seen.at[at.index];
+        if (with == order::seq_cst && options_.broken != fault::no_seq_cst) {
+            oldest = std::max(oldest, at.newest_seq_cst);
+        }
         const unsigned back = decide(newest - oldest + 1, 2000 + current());
         const message& from = at.stores[newest - back];
         value = from.value;
@@ -165,7 +172,7 @@ void machine::store(void* address, std::size_t size, std::uint64_t value, order 
     location& at = find(address, size);
     ++fibers_[current()]->operations;
     remember(mix(2, reinterpret_cast<std::uintptr_t>(address)));
-    append(at, value, releases(with), nullptr);
+    append(at, value, with, nullptr);
     std::memcpy(address, &value, size);
     write_trace("store", address, value);
 }
@@ -192,7 +199,7 @@ std::uint64_t machine::modify(
             point();
             ++self.operations;
         }
-        append(at, value, releases(with), options_.is_weak ? &carried : nullptr);
+        append(at, value, with, options_.is_weak ? &carried : nullptr);
         std::memcpy(address, &value, size);
     }
     return old;

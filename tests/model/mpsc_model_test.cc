@@ -246,6 +246,7 @@ struct parting : channel_base<large> {
         , has_permit(with_permit)
         , has_watcher(with_watcher) {
         sender[1] = sender[0];
+        idle_sender = sender[0];
     }
 
     void run(unsigned self) {
@@ -302,6 +303,7 @@ struct parting : channel_base<large> {
 
     void at_end(bool is_stuck) {
         check(!is_stuck, "somebody waits for ever");
+        idle_sender = {};
         drop_ends();
         check_values(how == farewell::is_dropped);
         rt_model::scenario::check_sync_heap();
@@ -310,6 +312,7 @@ struct parting : channel_base<large> {
     const farewell how;
     const bool has_permit;
     const bool has_watcher;
+    rt_model::mpsc::sender<large> idle_sender; // so that it is not the senders' going that ends it
 };
 
 // ---- tasks that are cancelled while they wait ---------------------------------------------------

@@ -102,6 +102,7 @@ public:
     constexpr explicit spin_lock(lock_rank) noexcept {}
     void lock() noexcept { word_.acquire(); }
     void unlock() noexcept { word_.release(); }
+    [[nodiscard]] bool try_lock() noexcept { return word_.try_acquire(); }
 
 private:
     model::lock word_;

@@ -63,7 +63,8 @@ public:
     // handler: async-signal-safe.
     virtual void kick() noexcept {}
     // Delivers what the kernel has posted, in the owner's place; does nothing if the owner is at
-    // it. Returns the number of events delivered. Threads: any but the owner.
+    // it. Returns the number of events delivered. A wake-up that is among them is kept for the
+    // owner, who may be on its way into park. Threads: any but the owner.
     virtual unsigned rescue() noexcept = 0;
 
     [[nodiscard]] virtual kind which() const noexcept = 0;

@@ -79,6 +79,7 @@ private:
     base::unique_fd event_;
     watch* dropped_ = nullptr; // owner only: to be let go before the next batch
     batch events_;             // owner only
+    bool is_woken_ = false;    // guarded by turn_lock_: since the owner's last turn
     base::spin_lock turn_lock_{base::lock_rank::worker_core};
 };
 
@@ -123,7 +124,10 @@ unsigned epoll_driver::turn(std::int64_t deadline_ns) noexcept {
     base::guard guard(turn_lock_);
     drop_forgotten();
     release_dropped();
-    return deliver(events_, milliseconds_until(deadline_ns));
+    // A rescuer may have taken a wake-up that was meant for this wait.
+    const unsigned delivered = deliver(events_, is_woken_ ? 0 : milliseconds_until(deadline_ns));
+    is_woken_ = false;
+    return delivered;
 }
 
 unsigned epoll_driver::rescue() noexcept {
@@ -143,6 +147,7 @@ unsigned epoll_driver::deliver(batch& events, int milliseconds) noexcept {
         if (events[i].data.ptr == nullptr) {
             eventfd_t value = 0;
             static_cast<void>(eventfd_read(event_.get(), &value));
+            is_woken_ = true;
             continue;
         }
         ++delivered;

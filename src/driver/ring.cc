@@ -146,6 +146,7 @@ private:
     base::spin_lock reap_lock_{base::lock_rank::worker_core}; // CQ head, and the watches' fields
     watch* left_ = nullptr;     // guarded by reap_lock_: ended polls that a rescuer left
     bool wake_is_armed_ = true; // guarded by reap_lock_
+    bool is_woken_ = false;     // the same: a rescuer has taken a wake-up of the owner's
 };
 
 int ring_driver::open(std::uint32_t entries, bool roams) noexcept {
@@ -260,8 +261,9 @@ bool ring_driver::complete(
 ) noexcept {
     const bool is_last = (flags & IORING_CQE_F_MORE) == 0;
     if (user_data <= tag_last) {
-        if (user_data == tag_wake && is_last) {
-            wake_is_armed_ = false;
+        if (user_data == tag_wake) {
+            wake_is_armed_ = wake_is_armed_ && !is_last;
+            is_woken_ = !is_owner;
         }
         return false;
     }
@@ -327,7 +329,9 @@ unsigned ring_driver::park(std::int64_t deadline_ns) noexcept {
     settle_left();
     metrics::count(&worker_counters::driver_enters);
     io_uring_cqe* cqe = nullptr;
-    if (deadline_ns == no_deadline) {
+    if (std::exchange(is_woken_, false)) {
+        static_cast<void>(io_uring_submit_and_get_events(&ring_));
+    } else if (deadline_ns == no_deadline) {
         static_cast<void>(io_uring_submit_and_wait(&ring_, 1));
     } else if (has_abs_timer_ && io_uring_sq_ready(&ring_) == 0) {
         static_cast<void>(wait_until(deadline_ns, 1)); // without a look at the clock: 40 ns

@@ -254,6 +254,13 @@ Test(park_model, a_worker_does_not_sleep_beside_work) {
     expect_broken<worker>("no acquire", broken(fault::no_acquire), cast{1, 1, false});
 }
 
+Test(park_model, a_watchdog_that_reaps_takes_no_wake_up_away) {
+    rt::model::skip_with_sanitizers();
+    expect_good<worker>("1 waker, watchdog", bounded(20), cast{1, 1, true});
+    expect_good<worker>("2 wakers, watchdog", bounded(4), cast{2, 1, true});
+    expect_good<worker>("1 waker, watchdog, weak", bounded(4, true), cast{1, 1, true});
+}
+
 Test(park_model, a_thread_outside_sees_the_end_of_its_task) {
     rt::model::skip_with_sanitizers();
     expect_good<outsider>("block_on", bounded(20));

@@ -177,7 +177,7 @@ asan tsan:
 	+$(Q)$(parallel) B=build/$@ SANITIZE='$(sanitizer) -DRT_SANITIZED' tests
 	@tests/run --build build/$@
 
-#:   model       the interleavings of queue, idle, state and join alone, more of them (tests/model)
+#:   model       the interleavings of tests/model alone, more of them
 #:   perf-smoke  every benchmark, tiny; perf-http, perf-sched: theirs in full (PERF_ARGS=--help)
 model perf-smoke:
 	+$(Q)$(parallel) tests perf

@@ -212,12 +212,12 @@ Test(idle_model, b067_one_worker_forgets_no_task_from_outside) {
 Test(idle_model, b067_two_workers_forget_no_task_from_outside) {
     rt::model::skip_with_sanitizers();
     expect_good<storm>("2 workers, 1 task", bounded(4), cast{2, 1, 1, 0, false});
-    expect_good<storm>("2 workers, 2 tasks", bounded(3), cast{2, 1, 2, 0, false});
+    expect_good<storm>("2 workers, 2 tasks", bounded(2), cast{2, 1, 2, 0, false});
 }
 
 Test(idle_model, b068_two_producers_forget_no_task) {
     rt::model::skip_with_sanitizers();
-    expect_good<storm>("2 workers, 2 producers", bounded(3), cast{2, 2, 1, 0, false});
+    expect_good<storm>("2 workers, 2 producers", bounded(2), cast{2, 2, 1, 0, false});
 }
 
 Test(idle_model, a_worker_that_stays_in_its_turn_gets_help) {

@@ -27,13 +27,16 @@ bool permit_pool::enroll(permit_wait* waiter) noexcept {
     const sync_guard hold(lock_);
     std::uint64_t word = word_.load_relaxed();
     for (;;) {
+        if ((word & closed) != 0) { // set under lock_
+            waiter->is_refused_ = true;
+            return false;
+        }
         if ((word & waiting) != 0) {
             break;
         }
-        if (word >> 1U >= waiter->count()) {
-            const std::uint64_t taken = std::uint64_t{waiter->count()} << 1U;
+        if (word >> permit_shift >= waiter->count()) {
             // acquire: pairs with release().
-            if (word_.cas_weak_acquire(word, word - taken)) {
+            if (word_.cas_weak_acquire(word, word - permits_of(waiter->count()))) {
                 return false;
             }
         } else if (word_.cas_weak_relaxed(word, word | waiting)) {
@@ -65,7 +68,7 @@ void permit_pool::release_slow(std::uint32_t count) noexcept {
         sync_guard hold(lock_);
         if (!waiters_.is_empty()) {
             // release: pairs with grant_locked and, once nobody waits, with try_acquire.
-            word_.add_release(std::uint64_t{count} << 1U);
+            word_.add_release(permits_of(count));
             grant_locked(ready);
             hold.unlock();
             ready.wake_all();
@@ -74,12 +77,28 @@ void permit_pool::release_slow(std::uint32_t count) noexcept {
     } while (!try_release(count));
 }
 
+void permit_pool::close() noexcept {
+    wake_list refused;
+    {
+        const sync_guard hold(lock_);
+        // release: pairs with is_closed.
+        word_.or_release(closed);
+        word_.and_relaxed(~waiting); // relaxed: lock_ orders the list
+        while (!waiters_.is_empty()) {
+            auto* const waiter = static_cast<permit_wait*>(waiters_.pop_front());
+            waiter->is_refused_ = true;
+            refused.add(waiter);
+        }
+    }
+    refused.wake_all();
+}
+
 void permit_pool::grant_locked(wake_list& ready) noexcept {
     while (!waiters_.is_empty()) {
         const auto* const first = static_cast<permit_wait*>(waiters_.front());
-        const std::uint64_t wanted = std::uint64_t{first->count()} << 1U;
+        const std::uint64_t wanted = permits_of(first->count());
         // relaxed: while somebody waits, the word is changed under lock_ only.
-        if (word_.load_relaxed() >> 1U < first->count()) {
+        if (word_.load_relaxed() >> permit_shift < first->count()) {
             return;
         }
         // acquire: pairs with every release() whose permits these are; the wake-up passes it on.

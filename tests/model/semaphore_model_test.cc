@@ -130,6 +130,38 @@ struct cancelled {
     bool is_alone = false;
 };
 
+// A semaphore is closed while one thread holds a permit and others want one.
+struct closing {
+    static constexpr unsigned threads = 3;
+
+    closing()
+        : slots(1) {
+        rt_model::scenario::set_up_sync();
+    }
+
+    void run(unsigned self) {
+        if (self == 0) {
+            slots.close();
+            check(!slots.try_acquire(), "a closed semaphore gave a permit");
+            return;
+        }
+        if (const auto mine = slots.blocking_acquire()) {
+            check(!std::exchange(is_held, true), "more permits are held than there are");
+            is_held = false;
+        } else {
+            check(slots.is_closed(), "refused without a reason");
+        }
+    }
+
+    void at_end(bool is_stuck) {
+        check(!is_stuck, "somebody waits for a closed semaphore");
+        check(slots.available() == 1, "permits appeared or vanished");
+    }
+
+    rt_model::semaphore slots;
+    bool is_held = false;
+};
+
 // The semaphore is freed by the thread that has collected all its permits.
 struct collected {
     static constexpr unsigned threads = 3;
@@ -179,4 +211,12 @@ Test(semaphore_model, who_has_all_permits_may_free_it) {
     rt::model::skip_with_sanitizers();
     expect_good<collected>("collect and free", bounded(20));
     expect_broken<collected>("collect and free, torn", broken(fault::torn_rmw, 4));
+}
+
+Test(semaphore_model, nobody_waits_for_a_closed_one) {
+    rt::model::skip_with_sanitizers();
+    expect_good<closing>("close", bounded(6));
+    expect_good<closing>("close, weak", bounded(3, true));
+    expect_broken<closing>("close, torn", broken(fault::torn_rmw, 4));
+    expect_broken<closing>("close, no wake", broken(fault::no_wake, 4));
 }

@@ -39,6 +39,41 @@ rt::task<void> acquire_then_yield(rt::semaphore& from, std::uint32_t count, bool
     co_await rt::yield();
 }
 
+rt::task<bool> is_refused(rt::semaphore& from, std::uint32_t count) {
+    co_return !co_await from.acquire(count);
+}
+
+Test(semaphore, close_refuses_those_that_wait_and_those_that_come) {
+    run([]() -> rt::task<void> {
+        rt::semaphore slots(2);
+        rt::semaphore::permit held = co_await slots.acquire();
+        auto first = rt::spawn(is_refused, std::ref(slots), 2U);
+        co_await until_waiting(first);
+        auto second = rt::spawn(is_refused, std::ref(slots), 1U);
+        co_await until_waiting(second);
+        cr_assert(!slots.is_closed());
+        slots.close();
+        cr_assert(slots.is_closed());
+        cr_assert(co_await first);
+        cr_assert(co_await second);
+        cr_assert(co_await is_refused(slots, 1));
+        cr_assert(!slots.try_acquire());
+        slots.close();
+        // What is held comes back, and is not given to anybody.
+        held.release();
+        cr_assert_eq(slots.available(), 2U);
+        cr_assert(!slots.try_acquire());
+    }());
+}
+
+Test(semaphore, close_refuses_a_thread_that_waits) {
+    rt::semaphore slots(0);
+    std::thread other([&] { cr_assert(!slots.blocking_acquire()); });
+    slots.close();
+    other.join();
+    cr_assert(!slots.blocking_acquire());
+}
+
 Test(semaphore, counts) {
     run([]() -> rt::task<void> {
         rt::semaphore slots(3);

@@ -8,9 +8,10 @@
 // Fair: who asks first gets its permits first, and while somebody waits for many, nobody overtakes
 // it with a request for one. Taking and giving back without waiting is one compare-and-swap each.
 //
-// Protocol. word_ holds the free permits above the bit `waiting`. Under lock_ the bit is set
-// exactly while waiters_ is not empty. While it is clear, permits are taken and added with one
-// compare-and-swap; while it is set, both are done under lock_ only, and whoever adds permits
+// Protocol. word_ holds the free permits above the bits `waiting` and `closed`. Under lock_
+// `waiting` is set exactly while waiters_ is not empty; `closed` is set under lock_, once, and from
+// then on nothing is taken and nobody waits. While it is clear, permits are taken and added with
+// one compare-and-swap; while it is set, both are done under lock_ only, and whoever adds permits
 // grants them. So the last access of a release comes before anybody knows of its permits, and the
 // one that has collected them all may destroy the semaphore.
 #pragma once
@@ -34,13 +35,13 @@ class permit_wait;
 class RT_API permit_pool : public owned_object {
 public:
     constexpr explicit permit_pool(std::uint64_t permits) noexcept
-        : word_(permits << 1U) {}
+        : word_(permits << permit_shift) {}
 
     [[nodiscard]] bool try_acquire(std::uint32_t count) noexcept {
         std::uint64_t word = word_.load_relaxed();
-        while ((word & waiting) == 0 && word >> 1U >= count) {
+        while ((word & (waiting | closed)) == 0 && word >> permit_shift >= count) {
             // acquire: pairs with the release in release().
-            if (word_.cas_weak_acquire(word, word - (std::uint64_t{count} << 1U))) {
+            if (word_.cas_weak_acquire(word, word - permits_of(count))) {
                 return true;
             }
         }
@@ -53,19 +54,33 @@ public:
         }
     }
 
-    [[nodiscard]] std::uint64_t available() const noexcept { return word_.load_relaxed() >> 1U; }
+    // Refuses those that wait and those that come later.
+    void close() noexcept;
+
+    [[nodiscard]] bool is_closed() const noexcept {
+        return (word_.load_acquire() & closed) != 0; // acquire: pairs with close()
+    }
+    [[nodiscard]] std::uint64_t available() const noexcept {
+        return word_.load_relaxed() >> permit_shift;
+    }
 
 private:
     friend class permit_wait;
 
     static constexpr std::uint64_t waiting = 1;
+    static constexpr std::uint64_t closed = 2;
+    static constexpr unsigned permit_shift = 2;
+
+    static constexpr std::uint64_t permits_of(std::uint32_t count) noexcept {
+        return std::uint64_t{count} << permit_shift;
+    }
 
     // False: somebody waits. True: the pool may be gone, with whoever has taken all permits.
     [[nodiscard]] bool try_release(std::uint32_t count) noexcept {
         std::uint64_t word = word_.load_relaxed();
         while ((word & waiting) == 0) {
             // release: pairs with the acquire in try_acquire, enroll and grant_locked.
-            if (word_.cas_weak_release(word, word + (std::uint64_t{count} << 1U))) {
+            if (word_.cas_weak_release(word, word + permits_of(count))) {
                 return true;
             }
         }
@@ -100,12 +115,16 @@ public:
 
     [[nodiscard]] permit_pool* pool() const noexcept { return static_cast<permit_pool*>(object()); }
     [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
+    // Whether the pool was closed instead.
+    [[nodiscard]] bool is_refused() const noexcept { return is_refused_; }
 
 private:
+    friend class permit_pool;
     static bool enroll(sync_wait* waiter) noexcept;
     static cancel_result withdraw(wait_node* node) noexcept;
 
     const std::uint32_t count_;
+    bool is_refused_ = false; // under the pool's lock, before the waiter is woken
 };
 
 } // namespace detail
@@ -155,7 +174,7 @@ public:
     public:
         using permit_wait::await_ready;
         using permit_wait::await_suspend;
-        permit await_resume() noexcept { return permit(pool(), count()); }
+        permit await_resume() noexcept { return is_refused() ? permit() : permit(pool(), count()); }
 
     private:
         friend class semaphore;
@@ -171,10 +190,12 @@ public:
     /// Waits for `count` permits, all of them at once. More than the semaphore will ever have:
     /// waits for ever, and those that come later with it.
     /// Requires: awaited in a task. Threads: any. Cancel: safe; a place in the queue is given up,
-    /// permits that were granted meanwhile are delivered.
+    /// permits that were granted meanwhile are delivered. Errors: an empty permit, once the
+    /// semaphore is closed.
     acquire_awaiter acquire(std::uint32_t count = 1) noexcept { return {&pool_, count}; }
 
-    /// The permits if they are free and nobody waits, else an empty permit. Threads: any.
+    /// The permits if they are free, nobody waits and the semaphore is not closed, else an empty
+    /// permit. Threads: any.
     [[nodiscard]] permit try_acquire(std::uint32_t count = 1) noexcept {
         return pool_.try_acquire(count) ? permit(&pool_, count) : permit();
     }
@@ -184,9 +205,15 @@ public:
         if (!pool_.try_acquire(count)) {
             acquire_awaiter wait(&pool_, count);
             wait.block();
+            return wait.await_resume();
         }
         return {&pool_, count};
     }
+
+    /// Gives an empty permit to those that wait, and to those that come later. What is held can
+    /// still be given back. Threads: any.
+    void close() noexcept { pool_.close(); }
+    [[nodiscard]] bool is_closed() const noexcept { return pool_.is_closed(); }
 
     /// Adds permits, whether or not they were acquired before. Threads: any.
     void release(std::uint32_t count = 1) noexcept { pool_.release(count); }

@@ -41,7 +41,7 @@ detail::wait_node::cancel_result notify::withdraw(detail::wait_node* node) noexc
     return detail::wait_node::cancel_result::detached;
 }
 
-void notify::wake_one() noexcept {
+void notify::wake_one(bool newest) noexcept {
     detail::sync_guard hold(lock_);
     std::uint64_t word = word_.load_relaxed();
     while ((word & waiting) == 0) {
@@ -50,12 +50,18 @@ void notify::wake_one() noexcept {
             return;
         }
     }
-    detail::sync_wait* const first = waiters_.pop_front();
+    detail::sync_wait* chosen = nullptr;
+    if (newest) {
+        chosen = waiters_.back();
+        static_cast<void>(waiters_.remove(chosen)); // it is on the list
+    } else {
+        chosen = waiters_.pop_front();
+    }
     if (waiters_.is_empty()) {
         word_.and_relaxed(~waiting); // relaxed: the waiter is told by its wake-up
     }
     hold.unlock();
-    detail::sync_wait::wake(first);
+    detail::sync_wait::wake(chosen);
 }
 
 void notify::notify_waiters() noexcept {

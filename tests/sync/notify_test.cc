@@ -64,6 +64,33 @@ Test(notify, wakes_in_the_order_of_waiting) {
     }());
 }
 
+Test(notify, last_wakes_the_one_that_came_last) {
+    run([]() -> rt::task<void> {
+        rt::notify news;
+        std::vector<int> order;
+        std::vector<rt::join_handle<void>> waiters;
+        for (int i = 0; i < 3; ++i) {
+            waiters.push_back(rt::spawn(wait_and_note, std::ref(news), std::ref(order), i));
+            co_await until_waiting(waiters.back());
+        }
+        news.notify_last();
+        co_await std::move(waiters[2]);
+        news.notify_one();
+        co_await std::move(waiters[0]);
+        news.notify_last();
+        co_await std::move(waiters[1]);
+        cr_assert(order == std::vector<int>({2, 0, 1}));
+        // With nobody waiting it is kept, once.
+        news.notify_last();
+        news.notify_last();
+        co_await news.notified();
+        auto waiter = rt::spawn(wait_and_note, std::ref(news), std::ref(order), 9);
+        co_await until_waiting(waiter);
+        news.notify_last();
+        co_await std::move(waiter);
+    }());
+}
+
 Test(notify, waiters_are_all_woken_and_nothing_is_kept) {
     run([]() -> rt::task<void> {
         rt::notify news;

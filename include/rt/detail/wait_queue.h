@@ -120,6 +120,7 @@ public:
 
     [[nodiscard]] bool is_empty() const noexcept { return first_ == nullptr; }
     [[nodiscard]] sync_wait* front() const noexcept { return first_; }
+    [[nodiscard]] sync_wait* back() const noexcept { return last_; }
 
     RT_API void push_back(sync_wait* waiter) noexcept;
     // REQUIRES: !is_empty().

@@ -62,15 +62,16 @@ public:
     /// Wakes the task that has waited longest, or lets the next one that waits go on at once.
     /// Threads: any.
     void notify_one() noexcept {
-        std::uint64_t word = word_.load_relaxed();
-        while ((word & waiting) == 0) {
-            // release: pairs with the acquire in try_consume. Needed even if the permit is there
-            // already: what was done before this call must be seen by the one that takes it.
-            if (word_.cas_weak_release(word, word | permit)) {
-                return;
-            }
+        if (!try_keep()) {
+            wake_one(false);
         }
-        wake_one();
+    }
+
+    /// The same, but wakes the task that has waited for the shortest time: its data are warm.
+    void notify_last() noexcept {
+        if (!try_keep()) {
+            wake_one(true);
+        }
     }
 
     /// Wakes everybody who waits. Nothing is kept. Threads: any.
@@ -82,6 +83,19 @@ private:
     static constexpr std::uint64_t one_round = 4;
 
     static const detail::sync_wait_type wait_type;
+
+    // Leaves a permit, unless somebody waits.
+    [[nodiscard]] bool try_keep() noexcept {
+        std::uint64_t word = word_.load_relaxed();
+        while ((word & waiting) == 0) {
+            // release: pairs with the acquire in try_consume. Needed even if the permit is there
+            // already: what was done before this call must be seen by the one that takes it.
+            if (word_.cas_weak_release(word, word | permit)) {
+                return true;
+            }
+        }
+        return false;
+    }
 
     static constexpr std::uint64_t round_of(std::uint64_t word) noexcept {
         return word & ~(permit | waiting);
@@ -102,7 +116,7 @@ private:
         return true;
     }
 
-    void wake_one() noexcept;
+    void wake_one(bool newest) noexcept;
     static bool enroll(detail::sync_wait* waiter) noexcept;
     static detail::wait_node::cancel_result withdraw(detail::wait_node* node) noexcept;
 

@@ -315,6 +315,45 @@ struct parting : channel_base<large> {
     rt_model::mpsc::sender<large> idle_sender; // so that it is not the senders' going that ends it
 };
 
+// A weak sender is upgraded while the last sender goes, and outlives the channel.
+struct weakly : channel_base<large> {
+    static constexpr unsigned threads = 3;
+
+    weakly()
+        : channel_base(2)
+        , weak(sender[0].downgrade()) {}
+
+    void run(unsigned self) {
+        if (self == 0) {
+            while (auto got = receiver->blocking_recv()) {
+                note(got->id);
+            }
+            receiver.reset();
+        } else if (self == 1) {
+            send(std::exchange(sender[0], {}), 0);
+        } else {
+            const auto mine = std::exchange(weak, {});
+            if (auto again = mine.upgrade()) {
+                send(std::move(again), 2);
+                check(sent[2] == 1, "an upgraded sender was refused");
+            }
+        }
+    }
+    void send(rt_model::mpsc::sender<large> mine, unsigned id) {
+        ++made[id];
+        sent[id] = mine.try_send(large(id)).has_value() ? 1 : 0;
+    }
+    void at_end(bool is_stuck) {
+        check(!is_stuck, "the receiver waits for ever");
+        weak = {};
+        drop_ends();
+        check_values(false);
+        rt_model::scenario::check_sync_heap();
+    }
+
+    rt_model::mpsc::weak_sender<rt_model::mpsc::sender<large>> weak;
+};
+
 // ---- tasks that are cancelled while they wait ---------------------------------------------------
 
 enum class errand : std::uint8_t { receives, sends, reserves };
@@ -457,6 +496,13 @@ Test(mpsc_model, b155_a_receiver_closes_or_goes) {
     expect_broken<parting>(
         "drop, no wake", broken(fault::no_wake, 3), farewell::is_dropped, false, true
     );
+}
+
+Test(mpsc_model, a_weak_sender_comes_in_time_or_too_late) {
+    rt::model::skip_with_sanitizers();
+    expect_good<weakly>("upgrade", bounded(3));
+    expect_good<weakly>("upgrade, weak", bounded(2, true));
+    expect_broken<weakly>("upgrade, torn", broken(fault::torn_rmw, 3));
 }
 
 Test(mpsc_model, a_cancelled_receive_loses_nothing) {

@@ -76,6 +76,37 @@ Test(mpsc_core, receiver_sees_the_end_after_the_last_value) {
     }());
 }
 
+Test(mpsc_core, weak_sender_does_not_keep_the_channel_open) {
+    run([]() -> rt::task<void> {
+        auto [tx, rx] = rt::mpsc::channel<int>(4);
+        rt::mpsc::weak_sender<rt::mpsc::sender<int>> weak = tx.downgrade();
+        {
+            auto again = weak.upgrade();
+            cr_assert(again);
+            { const auto gone = std::move(tx); }
+            cr_assert(co_await again.send(1));
+        }
+        cr_assert_eq((co_await rx.recv()).value(), 1);
+        cr_assert((co_await rx.recv()).error() == rt::errc::closed);
+        cr_assert(!weak.upgrade());
+        cr_assert(weak.upgrade().try_send(2).error() == rt::errc::closed);
+    }());
+}
+
+Test(mpsc_core, weak_sender_outlives_both_ends) {
+    rt::mpsc::weak_sender<rt::mpsc::unbounded_sender<int>> weak;
+    cr_assert(!weak.upgrade());
+    {
+        auto [tx, rx] = rt::mpsc::unbounded_channel<int>();
+        weak = tx.downgrade();
+        const auto other = weak;
+        cr_assert(other.upgrade().send(1));
+        cr_assert_eq(rx.try_recv().value(), 1);
+    }
+    const auto copy = weak;
+    cr_assert(!copy.upgrade());
+}
+
 Test(mpsc_core, waiting_receiver_sees_the_end) {
     run([]() -> rt::task<void> {
         auto [tx, rx] = rt::mpsc::unbounded_channel<int>();

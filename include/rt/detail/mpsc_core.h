@@ -171,6 +171,20 @@ public:
     // Senders. Threads: any.
     void add_sender() noexcept { senders_.add_relaxed(1); } // relaxed: the caller is one
     void drop_sender() noexcept;
+    // Weak senders: they keep the queue, but do not keep it open. relaxed: the caller has a hold.
+    void add_weak() noexcept { holds_.add_relaxed(1); }
+    void drop_weak() noexcept { release(); }
+    // Makes a sender of a weak one. False: the last sender is gone, for good.
+    [[nodiscard]] bool try_add_sender() noexcept {
+        std::uint32_t senders = senders_.load_relaxed();
+        while (senders != 0) {
+            // relaxed: the caller learns nothing but that the stream has not ended.
+            if (senders_.cas_weak_relaxed(senders, senders + 1)) {
+                return true;
+            }
+        }
+        return false;
+    }
     // granted: `cell` is the caller's, to be filled and published together with `receiver`.
     [[nodiscard]] mpsc_outcome claim(mpsc_cell*& cell, sync_wait*& receiver) noexcept;
     void publish(mpsc_cell* cell, sync_wait* receiver) noexcept {
@@ -298,7 +312,7 @@ private:
     const mpsc_values& values_;
     const std::uint64_t capacity_;
     atomic<std::uint32_t> senders_{1};
-    atomic<std::uint32_t> holds_{2};     // all senders together, and the receiver
+    atomic<std::uint32_t> holds_{2};     // all senders together, the receiver, each weak sender
     atomic<mpsc_block*> spare_{nullptr}; // an empty block for the next claimer
     sync_wait* cell_waiter_ = nullptr;   // written by the receiver before `awaited`
 

@@ -52,6 +52,39 @@ private:
     mpsc_core* core_ = nullptr;
 };
 
+// A weak sender's share: it keeps the memory, not the stream.
+class mpsc_weak_hold {
+public:
+    mpsc_weak_hold() noexcept = default;
+    explicit mpsc_weak_hold(mpsc_core* core) noexcept
+        : core_(core) {
+        if (core_ != nullptr) {
+            core_->add_weak();
+        }
+    }
+    mpsc_weak_hold(const mpsc_weak_hold& other) noexcept
+        : mpsc_weak_hold(other.core_) {}
+    mpsc_weak_hold(mpsc_weak_hold&& other) noexcept
+        : core_(std::exchange(other.core_, nullptr)) {}
+    mpsc_weak_hold& operator=(mpsc_weak_hold other) noexcept {
+        std::swap(core_, other.core_);
+        return *this;
+    }
+    ~mpsc_weak_hold() {
+        if (core_ != nullptr) {
+            core_->drop_weak();
+        }
+    }
+
+    // The queue, with one sender more, or null: the last sender is gone.
+    [[nodiscard]] mpsc_core* upgrade() const noexcept {
+        return core_ != nullptr && core_->try_add_sender() ? core_ : nullptr;
+    }
+
+private:
+    mpsc_core* core_ = nullptr;
+};
+
 [[nodiscard]] inline result<void> mpsc_result(mpsc_outcome outcome) noexcept {
     switch (outcome) {
     case mpsc_outcome::granted:

@@ -36,6 +36,8 @@ template<typename T>
 class sender;
 template<typename T>
 class unbounded_sender;
+template<typename Sender>
+class weak_sender;
 template<typename T>
 class receiver;
 
@@ -173,6 +175,12 @@ public:
         return detail::mpsc_closed_wait(hold_.get());
     }
 
+    /// A sender that does not keep the channel open. Threads: any.
+    [[nodiscard]] weak_sender<sender> downgrade() const noexcept {
+        return weak_sender<sender>(hold_.get());
+    }
+
+    explicit operator bool() const noexcept { return static_cast<bool>(hold_); }
     /// Whether nothing can be sent any more.
     [[nodiscard]] bool is_closed() const noexcept { return !hold_ || hold_->is_closed(); }
     /// Values that could be sent at once, as of a moment ago.
@@ -186,6 +194,7 @@ public:
 
 private:
     friend ends<T> channel<T>(std::uint64_t capacity);
+    friend class weak_sender<sender>;
     explicit sender(detail::mpsc_core* core) noexcept
         : hold_(core) {}
 
@@ -220,6 +229,12 @@ public:
         return detail::mpsc_closed_wait(hold_.get());
     }
 
+    /// A sender that does not keep the channel open. Threads: any.
+    [[nodiscard]] weak_sender<unbounded_sender> downgrade() const noexcept {
+        return weak_sender<unbounded_sender>(hold_.get());
+    }
+
+    explicit operator bool() const noexcept { return static_cast<bool>(hold_); }
     /// Whether nothing can be sent any more.
     [[nodiscard]] bool is_closed() const noexcept { return !hold_ || hold_->is_closed(); }
     /// Values in the channel, as of a moment ago.
@@ -227,10 +242,28 @@ public:
 
 private:
     friend unbounded_ends<T> unbounded_channel<T>();
+    friend class weak_sender<unbounded_sender>;
     explicit unbounded_sender(detail::mpsc_core* core) noexcept
         : hold_(core) {}
 
     detail::mpsc_sender_hold hold_;
+};
+
+/// What sender::downgrade() gives: it does not keep the channel open. Copyable.
+template<typename Sender>
+class weak_sender {
+public:
+    weak_sender() noexcept = default;
+
+    /// A sender, or an empty one, once the last other sender is gone. Threads: any.
+    [[nodiscard]] Sender upgrade() const noexcept { return Sender(hold_.upgrade()); }
+
+private:
+    friend Sender;
+    explicit weak_sender(detail::mpsc_core* core) noexcept
+        : hold_(core) {}
+
+    detail::mpsc_weak_hold hold_;
 };
 
 template<typename T>

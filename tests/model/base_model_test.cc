@@ -16,6 +16,7 @@
 
 namespace {
 
+using rt::model::bounded;
 using rt::model::check;
 using rt::model::expect_broken;
 using rt::model::expect_good;
@@ -24,9 +25,6 @@ using rt::model::options;
 
 TestSuite(base_model, .timeout = 900);
 
-options bounded(unsigned preemptions, bool is_weak = false) {
-    return {.is_weak = is_weak, .preemptions_max = preemptions + rt::model::wanted_depth()};
-}
 options broken(fault what) {
     return {.is_weak = what != fault::torn_rmw, .broken = what, .preemptions_max = 4};
 }

@@ -11,6 +11,18 @@
 
 namespace rt::model {
 
+// Two kinds of options that most scenarios use. `make model` allows one preemption more for each
+// step of its depth.
+inline options bounded(unsigned preemptions, bool is_weak = false) {
+    return {.is_weak = is_weak, .preemptions_max = preemptions + wanted_depth()};
+}
+inline options broken(fault what, unsigned preemptions) {
+    return {
+        .is_weak = what != fault::torn_rmw && what != fault::no_wake,
+        .broken = what,
+        .preemptions_max = preemptions};
+}
+
 // Prints what was covered; `make model` and CI logs show it.
 inline void print(const char* name, const report& got) {
     std::fprintf(

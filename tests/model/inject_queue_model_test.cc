@@ -21,20 +21,16 @@
 
 namespace {
 
+using rt::model::bounded;
 using rt::model::check;
 using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
-using rt::model::options;
 using rt_model::detail::task_header;
 using rt_model::scheduler::inject_queue;
 using rt_model::scheduler::task_chain;
 
 TestSuite(inject_queue_model, .timeout = 900);
-
-options bounded(unsigned preemptions, bool is_weak = false) {
-    return {.is_weak = is_weak, .preemptions_max = preemptions + rt::model::wanted_depth()};
-}
 
 // Two producers, the first with single tasks, the second with a chain; two consumers, of which the
 // first may close the queue.

@@ -1,113 +1,28 @@
 // SPDX-License-Identifier: MIT
 //
 // mpsc channels under every interleaving: senders that wait for room, reserve, and go; a receiver
-// that waits, closes, is dropped or cancelled.
+// that waits, closes or is dropped. What is cancelled is in mpsc_cancel_model_test.cc.
 //
 // The code under test is src/sync/mpsc_core.cc, mpsc_wait.cc and the templates over them. Values
 // are large, so that they are published after the lock was given back and two of them fill a block,
 // or small, so that they go in under it. Every value must come out once, in the order of each
 // sender, and be destroyed once; nobody may wait for ever; the channel must be freed.
 #include "model/faults.h"
-#include "model/sync_model.h"
+#include "model/mpsc_model.h"
 
 namespace {
 
+using rt::model::bounded;
+using rt::model::broken;
 using rt::model::check;
 using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
-using rt::model::options;
-using rt_model::detail::state_complete;
-using rt_model::scenario::run_queue;
+using rt_model::scenario::channel_base;
+using rt_model::scenario::large;
+using rt_model::scenario::small;
 
 TestSuite(mpsc_model, .timeout = 900);
-
-constexpr unsigned values_max = 6;
-
-// Where each value is. One that was moved from is nobody's.
-struct census {
-    unsigned destroyed[values_max];
-};
-census seen;
-
-struct large {
-    explicit large(unsigned of) noexcept
-        : id(of) {}
-    large(large&& other) noexcept
-        : id(std::exchange(other.id, values_max)) {}
-    ~large() {
-        if (id != values_max) {
-            ++seen.destroyed[id];
-        }
-    }
-
-    unsigned id;
-    std::byte bulk[480]; // is not looked at
-};
-static_assert(rt_model::detail::mpsc_value<large>::cells == 2);
-
-struct small {
-    explicit small(unsigned of) noexcept
-        : id(of) {}
-    unsigned id;
-    std::byte bulk[60];
-};
-static_assert(rt_model::detail::mpsc_value<small>::is_small);
-
-options bounded(unsigned preemptions, bool is_weak = false) {
-    return {.is_weak = is_weak, .preemptions_max = preemptions + rt::model::wanted_depth()};
-}
-options broken(fault what, unsigned preemptions) {
-    return {
-        .is_weak = what != fault::torn_rmw && what != fault::no_wake,
-        .broken = what,
-        .preemptions_max = preemptions};
-}
-
-template<typename T>
-struct channel_base {
-    explicit channel_base(std::uint64_t capacity) {
-        rt_model::scenario::set_up_sync();
-        seen = {};
-        auto [tx, rx] = rt_model::mpsc::channel<T>(capacity);
-        sender[0] = std::move(tx);
-        receiver.emplace(std::move(rx));
-    }
-
-    void note(unsigned id) {
-        check(id < values_max && received[id]++ == 0, "a value came out twice, or none did");
-        // Values of one sender have neighbouring numbers.
-        const bool is_in_order = id % 2 == 0 || received[id - 1] == sent[id - 1];
-        check(is_in_order, "the values of a sender came out of order");
-    }
-    void take_the_rest() {
-        while (auto got = receiver->try_recv()) {
-            note(got->id);
-        }
-    }
-    // All that was sent came out, or was destroyed inside where that is allowed.
-    void check_values(bool may_be_dropped) {
-        for (unsigned i = 0; i < values_max; ++i) {
-            check(received[i] <= sent[i], "a value came out that was not sent");
-            check(may_be_dropped || received[i] == sent[i], "a value was lost");
-            if constexpr (std::is_same_v<T, large>) {
-                check(seen.destroyed[i] == made[i], "a value was not destroyed exactly once");
-            }
-        }
-    }
-    void drop_ends() {
-        for (auto& each : sender) {
-            each = {};
-        }
-        receiver.reset();
-    }
-
-    rt_model::mpsc::sender<T> sender[2];
-    std::optional<rt_model::mpsc::receiver<T>> receiver;
-    unsigned made[values_max] = {};
-    unsigned sent[values_max] = {};
-    unsigned received[values_max] = {};
-};
 
 // ---- threads that wait for room and for values --------------------------------------------------
 
@@ -354,122 +269,6 @@ struct weakly : channel_base<large> {
     rt_model::mpsc::weak_sender<rt_model::mpsc::sender<large>> weak;
 };
 
-// ---- tasks that are cancelled while they wait ---------------------------------------------------
-
-enum class errand : std::uint8_t { receives, sends, reserves };
-
-struct cancelled : channel_base<large> {
-    static constexpr unsigned threads = 4;
-
-    // `starved`: the task has used up its budget and yields before it tries.
-    cancelled(errand what, bool starved, bool with_rival)
-        : channel_base(1)
-        , how(what)
-        , is_starved(starved)
-        , has_rival(with_rival) {
-        sender[1] = sender[0];
-        if (how != errand::receives) {
-            send_one(sender[0], 0); // the channel is full
-        }
-        join = rt_model::detail::launch(
-            &queue, body(this, std::move(sender[0])), rt_model::detail::site::current()
-        );
-        abort = join.abort_handle();
-    }
-
-    void send_one(rt_model::mpsc::sender<large>& by, unsigned id) {
-        ++made[id];
-        sent[id] = by.try_send(large(id)).has_value() ? 1 : 0;
-    }
-
-    static rt_model::task<void> body(cancelled* self, rt_model::mpsc::sender<large> mine) {
-        if (self->is_starved) {
-            rt_model::detail::this_thread.budget = 0;
-        }
-        switch (self->how) {
-        case errand::receives:
-            mine = {};
-            while (auto got = co_await self->receiver->recv()) {
-                self->note(got->id);
-            }
-            break;
-        case errand::sends:
-            ++self->made[1];
-            self->sent[1] = (co_await mine.send(large(1))).has_value() ? 1 : 0;
-            break;
-        case errand::reserves:
-            if (auto room = co_await mine.reserve()) {
-                ++self->made[1];
-                self->sent[1] = room->send(large(1)).has_value() ? 1 : 0;
-            }
-            break;
-        }
-    }
-
-    [[nodiscard]] bool is_over() const {
-        return (join.header()->state.peek() & state_complete) != 0;
-    }
-
-    void run(unsigned self) {
-        switch (self) {
-        case 0:
-            queue.work([this] { return is_over(); });
-            break;
-        case 1:
-            abort.abort();
-            break;
-        case 2:
-            act_as_peer();
-            break;
-        default:
-            if (how != errand::receives && has_rival) { // stands in line with the task
-                auto mine = std::move(sender[1]);
-                ++made[2];
-                sent[2] = mine.blocking_send(large(2)).has_value() ? 1 : 0;
-                check(sent[2] == 1, "the channel is open");
-            }
-            break;
-        }
-    }
-
-    // The other end.
-    void act_as_peer() {
-        if (how == errand::receives) {
-            auto mine = std::move(sender[1]);
-            send_one(mine, 0);
-            if (has_rival) {
-                send_one(mine, 1);
-            }
-            return;
-        }
-        if (!has_rival) {
-            sender[1] = {};
-        }
-        while (auto got = receiver->blocking_recv()) {
-            note(got->id);
-        }
-    }
-
-    void at_end(bool is_stuck) {
-        check(!is_stuck, "somebody waits for ever");
-        abort = {};
-        join.detach();
-        if (receiver) {
-            take_the_rest();
-        }
-        drop_ends();
-        check_values(false);
-        rt_model::scenario::check_sync_heap();
-    }
-
-    const errand how;
-    const bool is_starved;
-    const bool has_rival;
-    run_queue queue;
-    rt_model::join_handle<void> join;
-    rt_model::abort_handle abort;
-};
-
 } // namespace
 
 Test(mpsc_model, try_send_and_try_recv_find_what_is_there) {
@@ -503,29 +302,4 @@ Test(mpsc_model, a_weak_sender_comes_in_time_or_too_late) {
     expect_good<weakly>("upgrade", bounded(3));
     expect_good<weakly>("upgrade, weak", bounded(2, true));
     expect_broken<weakly>("upgrade, torn", broken(fault::torn_rmw, 3));
-}
-
-Test(mpsc_model, a_cancelled_receive_loses_nothing) {
-    rt::model::skip_with_sanitizers();
-    expect_good<cancelled>("receive, abort", bounded(3), errand::receives, false, false);
-    expect_good<cancelled>("receive twice, abort", bounded(2), errand::receives, false, true);
-    expect_good<cancelled>("receive, starved, abort", bounded(3), errand::receives, true, false);
-    expect_good<cancelled>(
-        "receive, abort, weak", bounded(2, true), errand::receives, false, false
-    );
-    expect_broken<cancelled>(
-        "receive, torn", broken(fault::torn_rmw, 3), errand::receives, false, false
-    );
-}
-
-Test(mpsc_model, a_cancelled_send_is_sent_or_destroyed) {
-    rt::model::skip_with_sanitizers();
-    expect_good<cancelled>("send, abort", bounded(3), errand::sends, false, false);
-    expect_good<cancelled>("send, starved, abort", bounded(3), errand::sends, true, false);
-    expect_good<cancelled>("send before another, abort", bounded(2), errand::sends, false, true);
-    expect_good<cancelled>("reserve, abort", bounded(3), errand::reserves, false, false);
-    expect_good<cancelled>(
-        "reserve before another, abort", bounded(2), errand::reserves, false, true
-    );
-    expect_broken<cancelled>("send, torn", broken(fault::torn_rmw, 3), errand::sends, false, true);
 }

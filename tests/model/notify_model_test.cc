@@ -11,25 +11,16 @@
 
 namespace {
 
+using rt::model::bounded;
+using rt::model::broken;
 using rt::model::check;
 using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
-using rt::model::options;
 using rt_model::detail::state_complete;
 using rt_model::scenario::run_queue;
 
 TestSuite(notify_model, .timeout = 900);
-
-options bounded(unsigned preemptions, bool is_weak = false) {
-    return {.is_weak = is_weak, .preemptions_max = preemptions + rt::model::wanted_depth()};
-}
-options broken(fault what, unsigned preemptions) {
-    return {
-        .is_weak = what != fault::torn_rmw && what != fault::no_wake,
-        .broken = what,
-        .preemptions_max = preemptions};
-}
 
 // One thread looks at the data of all others and waits until it has seen them.
 struct blocked {

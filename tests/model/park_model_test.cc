@@ -20,6 +20,7 @@
 
 namespace {
 
+using rt::model::bounded;
 using rt::model::check;
 using rt::model::expect_broken;
 using rt::model::expect_good;
@@ -155,9 +156,6 @@ result<std::unique_ptr<driver>> make_ring(std::uint32_t /*entries*/, bool /*roam
 
 namespace {
 
-options bounded(unsigned preemptions, bool is_weak = false) {
-    return {.is_weak = is_weak, .preemptions_max = preemptions + rt::model::wanted_depth()};
-}
 options broken(fault what) {
     return {
         .is_weak = what != fault::torn_rmw && what != fault::no_wake,

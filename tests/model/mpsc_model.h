@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // What the scenarios about mpsc channels share: values that are counted, and a channel whose two
-// ends live as long as the scenario.
+// ends live as long as the scenario. Values have numbers, even ones first: those of one sender are
+// neighbours, and must come out in their order. All fibers of one execution use the counts, which
+// are plain: the explorer runs one at a time.
 #pragma once
 
 #include "model/sync_model.h"

@@ -9,7 +9,8 @@
 // changes those must change this. A parked worker waits for its park state to become notified,
 // which is what the driver's wake-up amounts to. An execution that ends with everybody asleep and a
 // task undone is a lost wake-up. The machine without fences must lose one in weak memory: the
-// protocol rests on the fence of notify.
+// protocol rests on the fence of notify. A worker that is alone keeps out of it: see
+// park_model_test.cc.
 #include "model/faults.h"
 #include "model/production.h"
 
@@ -201,13 +202,6 @@ options bounded(unsigned preemptions, bool is_weak = false) {
 }
 
 } // namespace
-
-Test(idle_model, b067_one_worker_forgets_no_task_from_outside) {
-    rt::model::skip_with_sanitizers();
-    expect_good<storm>("1 worker, 1 task", bounded(20), cast{1, 1, 1, 0, false});
-    expect_good<storm>("1 worker, 2 tasks", bounded(6), cast{1, 1, 2, 0, false});
-    expect_good<storm>("1 worker, 2 producers", bounded(4), cast{1, 2, 1, 0, false});
-}
 
 Test(idle_model, b067_two_workers_forget_no_task_from_outside) {
     rt::model::skip_with_sanitizers();

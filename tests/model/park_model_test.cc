@@ -132,6 +132,8 @@ void add(Counter /*which*/, std::uint64_t /*many*/) noexcept {
 #define eventfd_read model_eventfd_read
 #include "driver/driver.cc"
 #include "driver/epoll.cc"
+#include "scheduler/local_queue.h"
+#include "scheduler/inject_queue.h"
 #include "scheduler/parker.h"
 #include "scheduler/thread_listener.h"
 #undef eventfd_read
@@ -205,6 +207,48 @@ struct worker {
     rt_model::atomic<unsigned> work;
 };
 
+// A worker that is alone in its pool: all that keeps it from sleeping beside a task from outside is
+// the parker (idle.h, "A lone worker"). As in worker::run, it looks at the queue, then sleeps.
+struct lone {
+    static constexpr unsigned threads = 3;
+
+    explicit lone(unsigned tasks_each)
+        : each(tasks_each) {
+        rt_model::scenario::set_up_sync();
+        system_side = &system;
+        driver = *rt_model::driver::make_epoll();
+    }
+
+    void run(unsigned self) {
+        if (self == 0) {
+            while (taken != 2 * each) {
+                const unsigned got = injected.pop(2).count;
+                if (got == 0) {
+                    parker.sleep(*driver, rt_model::driver::no_deadline);
+                }
+                taken += got;
+            }
+            return;
+        }
+        for (unsigned i = 0; i < each; ++i) {
+            auto* const task =
+                reinterpret_cast<rt_model::detail::task_header*>(blocks[2 * (self - 1) + i]);
+            check(injected.push(task), "the queue is open");
+            parker.unpark(*driver); // pool_state::notify
+        }
+    }
+
+    void at_end(bool is_stuck) { check(!is_stuck, "the worker sleeps beside a task"); }
+
+    const unsigned each;
+    kernel system;
+    std::unique_ptr<rt_model::driver::driver> driver;
+    rt_model::scheduler::parker parker;
+    rt_model::scheduler::inject_queue injected;
+    unsigned taken = 0;
+    alignas(64) unsigned char blocks[4][128];
+};
+
 // block_on, from a thread that is no worker: a task ends while the thread goes to sleep.
 struct outsider {
     static constexpr unsigned threads = 2;
@@ -250,6 +294,16 @@ Test(park_model, a_worker_does_not_sleep_beside_work) {
     expect_broken<worker>("no wake", broken(fault::no_wake), cast{1, 1, false});
     expect_broken<worker>("no release", broken(fault::no_release), cast{1, 1, false});
     expect_broken<worker>("no acquire", broken(fault::no_acquire), cast{1, 1, false});
+}
+
+Test(park_model, b067_a_lone_worker_forgets_no_task_from_outside) {
+    rt::model::skip_with_sanitizers();
+    expect_good<lone>("lone, 1 each", bounded(5), 1U);
+    expect_good<lone>("lone, 2 each", bounded(3), 2U);
+    expect_good<lone>("lone, weak", bounded(3, true), 1U);
+    expect_broken<lone>("lone, torn", broken(fault::torn_rmw), 1U);
+    expect_broken<lone>("lone, no wake", broken(fault::no_wake), 1U);
+    expect_broken<lone>("lone, no acquire", broken(fault::no_acquire), 1U);
 }
 
 Test(park_model, a_watchdog_that_reaps_takes_no_wake_up_away) {

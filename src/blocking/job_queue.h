@@ -11,6 +11,7 @@
 #include <rt/detail/blocking.h>
 
 #include <cstddef>
+#include <cstdint>
 
 namespace rt::offload {
 
@@ -18,14 +19,18 @@ class job_queue {
 public:
     using job = detail::blocking_job;
 
-    void push(job& one) noexcept {
+    // The ticket by which take() finds it: a job that has run may be gone, and its address may be
+    // another job's.
+    std::uint64_t push(job& one) noexcept {
         RT_ASSERT(!one.is_queued);
         one.is_queued = true;
+        one.ticket = ++last_ticket_;
         one.next = nullptr;
         one.previous = last_;
         (last_ == nullptr ? first_ : last_->next) = &one;
         last_ = &one;
         ++size_;
+        return one.ticket;
     }
 
     void remove(job& one) noexcept {
@@ -45,11 +50,14 @@ public:
         return one;
     }
 
-    // By its address: a job that has run may be gone.
-    [[nodiscard]] bool contains(const job* wanted) const noexcept {
-        const job* one = first_;
-        while (one != nullptr && one != wanted) {
+    // Removes the job with this ticket. False: it is not here any more.
+    [[nodiscard]] bool take(std::uint64_t ticket) noexcept {
+        job* one = first_;
+        while (one != nullptr && one->ticket != ticket) {
             one = one->next;
+        }
+        if (one != nullptr) {
+            remove(*one);
         }
         return one != nullptr;
     }
@@ -60,6 +68,7 @@ private:
     job* first_ = nullptr;
     job* last_ = nullptr;
     std::size_t size_ = 0;
+    std::uint64_t last_ticket_ = 0;
 };
 
 } // namespace rt::offload

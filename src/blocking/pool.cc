@@ -43,30 +43,26 @@
 #include "base/lock.h"
 #include "base/process.h"
 #include "blocking/job_queue.h"
+#include "blocking/thread_calls.h"
 #include "metrics/worker_counters.h"
 
 #include <rt/detail/atomic.h>
+#include <rt/detail/context.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <mutex>
 #include <new>
 #include <utility>
 
-#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 namespace rt::offload {
 namespace {
 
 using detail::blocking_job;
-
-constexpr std::size_t thread_name_bytes = 16; // the kernel's limit, with the terminator
 
 // Threads on their way at once, at most (rule R). Two and not one, so that the chain of wake-ups
 // goes on if one of them waits for its CPU. More make short jobs dearer: 4.5 ms of CPU time for
@@ -77,34 +73,9 @@ constexpr std::uint32_t coming_max = 2;
 // A deadline further off could overflow the clock.
 constexpr std::chrono::milliseconds keep_alive_limit = std::chrono::hours(24 * 365);
 
+constexpr std::uint64_t no_ticket = 0; // no job has it
+
 constinit thread_local pool* thread_pool = nullptr;
-
-// NAME-bN, where NAME gives way to the number.
-void name_this_thread(const std::string& name, std::uint32_t number) noexcept {
-    char suffix[thread_name_bytes];
-    const int length = std::snprintf(suffix, sizeof(suffix), "-b%u", number);
-    const int room = static_cast<int>(thread_name_bytes) - 1 - length;
-    char text[2 * thread_name_bytes];
-    static_cast<void>(std::snprintf(text, sizeof(text), "%.*s%s", room, name.c_str(), suffix));
-    static_cast<void>(::pthread_setname_np(::pthread_self(), text));
-}
-
-// Sleeps while *word == value, until a moment of CLOCK_MONOTONIC. May return early.
-void futex_wait_until(
-    const atomic<std::uint32_t>& word, std::uint32_t value, std::uint64_t deadline_ns
-) noexcept {
-    const timespec until{
-        static_cast<time_t>(deadline_ns / base::ns_per_second),
-        static_cast<long>(deadline_ns % base::ns_per_second)};
-    static_cast<void>(::syscall(
-        SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, value, &until, nullptr, FUTEX_BITSET_MATCH_ANY
-    ));
-}
-
-// The address is only a number here: a word that is gone meanwhile makes a spurious wake-up.
-void futex_wake(const atomic<std::uint32_t>* word) noexcept {
-    static_cast<void>(::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0));
-}
 
 } // namespace
 
@@ -142,7 +113,8 @@ struct pool::state {
     [[nodiscard]] errand summon() noexcept;
 
     // REQUIRES: lock not held.
-    int start_thread(blocking_job* job) noexcept;
+    int start_thread(std::uint64_t ticket) noexcept;
+    void run_here(blocking_job& job) noexcept;
     int create(std::uint32_t number) noexcept;
 
     static void* enter(void* argument) noexcept;
@@ -266,7 +238,7 @@ void pool::state::serve(thread_record& self) noexcept {
             if (left.sleeper != nullptr) {
                 futex_wake(left.sleeper);
             } else if (left.is_start) {
-                static_cast<void>(start_thread(nullptr)); // else this thread does it in the end
+                static_cast<void>(start_thread(no_ticket)); // else this thread does it in the end
             }
             job->run(job); // the job may be gone now
             now_ns = base::monotonic_ns();
@@ -331,9 +303,9 @@ int pool::state::create(std::uint32_t number) noexcept {
     return status;
 }
 
-// Makes one more thread if rule R still asks for it. 0, or the errno for which `job` has been taken
-// back, because there is no thread at all that could run it.
-int pool::state::start_thread(blocking_job* job) noexcept {
+// Makes one more thread if rule R still asks for it. 0, or the errno for which the job with this
+// ticket has been taken back, because there is no thread at all that could run it.
+int pool::state::start_thread(std::uint64_t ticket) noexcept {
     const std::unique_lock one_at_a_time(creation);
     lock.lock();
     // Somebody may have become idle, and the job may have been run.
@@ -363,9 +335,7 @@ int pool::state::start_thread(blocking_job* job) noexcept {
         }
         --coming;
         is_last = threads.sub_relaxed(1) == 1;
-        if (is_last && queue.contains(job)) {
-            queue.remove(*job);
-        } else {
+        if (!is_last || !queue.take(ticket)) {
             status = 0;
         }
         if (!is_last) {
@@ -379,6 +349,17 @@ int pool::state::start_thread(blocking_job* job) noexcept {
         futex_wake(&threads);
     }
     return status;
+}
+
+// On a thread of its own right, which a job must leave as it was: it may be a worker of another
+// runtime, whose task ends this one.
+void pool::state::run_here(blocking_job& job) noexcept {
+    const detail::context outer = detail::this_thread;
+    pool* const outer_pool = std::exchange(thread_pool, facade);
+    job.run(&job);
+    thread_pool = outer_pool;
+    detail::this_thread.scheduler = outer.scheduler;
+    detail::this_thread.runtime = outer.runtime;
 }
 
 pool::pool(
@@ -408,13 +389,14 @@ result<void> pool::submit(detail::blocking_job& job) noexcept {
     state& self = *state_;
     self.process.check();
     job.queued_ns = base::monotonic_ns();
+    std::uint64_t ticket = no_ticket; // the job may be gone when it is needed
     state::errand left;
     {
         const state::guard hold(self.lock);
         if (self.is_down) {
             return failure(errc::shut_down, "rt::blocking");
         }
-        self.queue.push(job);
+        ticket = self.queue.push(job);
         left = self.summon();
         // The only thread is one that is being made: if that fails, nobody has this job.
         left.is_start = left.is_start ||
@@ -424,7 +406,7 @@ result<void> pool::submit(detail::blocking_job& job) noexcept {
     if (left.sleeper != nullptr) {
         futex_wake(left.sleeper);
     } else if (left.is_start) {
-        if (const int status = self.start_thread(&job); status != 0) {
+        if (const int status = self.start_thread(ticket); status != 0) {
             return failure(status, "rt::blocking");
         }
     }
@@ -452,17 +434,29 @@ void pool::shut_down() noexcept {
         }
     }
     self.lock.unlock();
-    // acquire: what follows is under the lock again.
-    for (std::uint32_t left = self.threads.load_acquire(); left != 0;
-         left = self.threads.load_acquire()) {
-        futex_wait_until(self.threads, left, base::monotonic_ns() + base::ns_per_second);
-    }
+    // A submitter that was accepted may still be on its way to make a thread; that one is waited
+    // for like the others. Once both numbers are 0 they stay so: nothing can be queued any more.
     self.lock.lock();
-    // Accepted, but whoever submitted it has not made its thread yet and now need not.
-    while (blocking_job* const job = self.queue.pop()) {
+    for (;;) {
+        const std::uint32_t left = self.threads.load_relaxed(); // relaxed: under the lock
+        if (left == 0 && self.queue.size() == 0) {
+            break;
+        }
         self.lock.unlock();
-        job->run(job);
+        if (left != 0) {
+            futex_wait_until(self.threads, left, base::monotonic_ns() + base::ns_per_second);
+        } else {
+            static_cast<void>(self.start_thread(no_ticket)
+            ); // on a thread: jobs may need each other
+        }
         self.lock.lock();
+        if (left == 0 && self.threads.load_relaxed() == 0) {
+            if (blocking_job* const job = self.queue.pop()) { // without one, then
+                self.lock.unlock();
+                self.run_here(*job);
+                self.lock.lock();
+            }
+        }
     }
     state::thread_record* const last = std::exchange(self.exited, nullptr);
     self.lock.unlock();

@@ -6,13 +6,13 @@
 // one to go on running, the job waits on one. A pool that forgets a job or counts on the same
 // thread twice makes the test hang, and its time limit fails it.
 #include "blocking/pool.h"
+#include "blocking/test_job.h"
 #include "support/test.h"
 
 #include <rt/detail/atomic.h>
 
 #include <chrono>
 #include <cstdlib>
-#include <functional>
 #include <latch>
 #include <memory>
 #include <string>
@@ -27,29 +27,11 @@ namespace {
 
 using namespace std::chrono_literals;
 using rt::offload::pool;
+using job = test_job;
 
 constexpr auto hours = std::chrono::milliseconds(1h);
 
 TestSuite(pool, .timeout = 30);
-
-// A job that calls a function and counts down.
-struct job : rt::detail::blocking_job {
-    explicit job(std::function<void()> f, std::latch* finished = nullptr)
-        : blocking_job(&call)
-        , function(std::move(f))
-        , done(finished) {}
-
-    static void call(blocking_job* base) noexcept {
-        auto* const self = static_cast<job*>(base);
-        self->function();
-        if (self->done != nullptr) {
-            self->done->count_down();
-        }
-    }
-
-    std::function<void()> function;
-    std::latch* done;
-};
 
 } // namespace
 

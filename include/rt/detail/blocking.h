@@ -20,6 +20,7 @@ struct blocking_job {
     blocking_job* next = nullptr; // guarded by the pool
     blocking_job* previous = nullptr;
     std::uint64_t queued_ns = 0;
+    std::uint64_t ticket = 0; // of this stay in the queue; never used twice
     bool is_queued = false;
 };
 

@@ -3,6 +3,7 @@
 // Everything, in reading order. A program may include single headers instead; each compiles alone.
 #pragma once
 
+#include <rt/block_in_place.h>
 #include <rt/blocking.h>
 #include <rt/buffer.h>
 #include <rt/deadline.h>

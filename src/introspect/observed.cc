@@ -43,7 +43,7 @@ runtime_facts facts_of(engine::core& core) {
     facts.injected_depth = workers.injected_depth();
     facts.blocking = core.blocking_pool().read();
     facts.blocking_latency = core.blocking_pool().read_latency();
-    for (std::uint32_t i = 0; i < workers.worker_count(); ++i) {
+    for (std::uint32_t i = 0; i < workers.view_count(); ++i) {
         facts.workers.push_back(facts_of(workers, i));
     }
     return facts;
@@ -102,7 +102,7 @@ void observed_list::remove(engine::core& runtime) noexcept {
     thread_time time;
     try {
         scheduler::pool& workers = runtime.workers();
-        for (std::uint32_t i = 0; i < workers.worker_count(); ++i) {
+        for (std::uint32_t i = 0; i < workers.view_count(); ++i) {
             const worker_facts facts = facts_of(workers, i);
             add_to(last, facts.counters);
             const thread_time used = read_thread_time(facts.view.tid);
@@ -158,7 +158,7 @@ void observed_list::read_current(
         if (runtime == facts.end()) {
             continue;
         }
-        for (std::uint32_t i = 0; i < workers.worker_count(); ++i) {
+        for (std::uint32_t i = 0; i < workers.view_count(); ++i) {
             const scheduler::worker_view view = workers.view(i);
             if (view.task != nullptr) {
                 tasks.push_back(
@@ -214,6 +214,8 @@ std::string_view text_of(scheduler::worker_state state) noexcept {
         return "searching";
     case scheduler::worker_state::parked:
         return "parked";
+    case scheduler::worker_state::in_place:
+        return "in place";
     case scheduler::worker_state::stopped:
         return "stopped";
     }

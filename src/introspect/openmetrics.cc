@@ -26,6 +26,7 @@ constexpr worker_state worker_states[] = {
     worker_state::running,
     worker_state::searching,
     worker_state::parked,
+    worker_state::in_place,
     worker_state::stopped};
 
 std::string_view text_of(metric_kind kind, bool is_openmetrics) noexcept {

@@ -64,7 +64,7 @@ void progress_log::note(std::vector<runtime_facts>& runtimes, std::uint64_t now_
             const scheduler::worker_view& view = worker.view;
             worker.same_turn_ns = 0;
             worker.is_stuck = false;
-            if (view.task == nullptr) {
+            if (view.task == nullptr || view.state == scheduler::worker_state::in_place) {
                 continue;
             }
             turn now{runtime.scheduler, view.index, view.tid, view.turn, now_ns};

@@ -136,6 +136,10 @@ void write_spawn_text(text_writer& out, std::uintptr_t site, render_context& con
 }
 
 void write_state_text(text_writer& out, task_state state, detail::wait_kind kind) {
+    if (state == task_state::running && kind == detail::wait_kind::in_place) {
+        out.text("blocking in place");
+        return;
+    }
     out.text(text_of(state));
     if (state == task_state::waiting) {
         out.character(' ').text(tasks::text_of(kind));
@@ -237,7 +241,7 @@ void write_task_json(json_writer& json, const task_facts& task, render_context& 
         json.field("name", std::string_view(name));
     }
     json.field("state", text_of(task.state)).field("runtime", runtime_of(task, context));
-    if (task.state == task_state::waiting) {
+    if (task.state == task_state::waiting || task.waits_for == detail::wait_kind::in_place) {
         json.field("wait", tasks::text_of(task.waits_for));
         if (task.wait_object != 0) {
             json.field("wait_object", static_cast<std::uint64_t>(task.wait_object & object_mask));

@@ -231,7 +231,9 @@ private:
         if (ran != nullptr && runs != nullptr && still) {
             facts.state = task_state::running;
             facts.worker = runs->worker;
-            facts.waits_for = detail::wait_kind::none;
+            if (facts.waits_for != detail::wait_kind::in_place) {
+                facts.waits_for = detail::wait_kind::none;
+            }
         } else if (ran != nullptr || runs != nullptr || !still) {
             if (!is_last) {
                 moved_.push_back(selected_[i]);

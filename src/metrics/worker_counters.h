@@ -44,6 +44,7 @@ namespace rt::metrics {
     X(timers_fired, "librt_timer_fires", "Timers that expired")                                    \
     X(sources_opened, "librt_sources_opened", "File descriptors registered with the driver")       \
     X(sources_closed, "librt_sources_closed", "File descriptors taken out of the driver")          \
+    X(in_place, "librt_blocks_in_place", "Times a task blocked in place")                          \
     X(blocking_jobs, "librt_blocking_jobs", "Closures handed to the blocking pool")
 
 struct alignas(128) worker_counters {
@@ -58,6 +59,9 @@ extern constinit thread_local worker_counters* this_worker
 
 // Counts of all threads that are not workers.
 extern constinit worker_counters external_counters;
+
+// Of a worker that has not started: all are 0.
+extern constinit worker_counters no_counters;
 
 // Adds to one counter of the calling thread.
 inline void add(atomic<std::uint64_t> worker_counters::*counter, std::uint64_t n) noexcept {

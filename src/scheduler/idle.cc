@@ -11,11 +11,12 @@
 
 namespace rt::scheduler {
 
-idle::idle(std::uint32_t worker_count)
+idle::idle(std::uint32_t worker_count, std::uint32_t stand_ins_max)
     : worker_count_(worker_count)
     , word_(worker_count * one_unparked) {
-    RT_ASSERT(worker_count > 0 && worker_count < count_mask);
-    sleepers_.reserve(worker_count);
+    RT_ASSERT(worker_count > 0 && worker_count + stand_ins_max < count_mask);
+    sleepers_.reserve(worker_count + stand_ins_max);
+    resting_.reserve(stand_ins_max);
 }
 
 std::optional<std::uint32_t> idle::worker_to_wake(std::uint32_t near) noexcept {
@@ -74,11 +75,121 @@ bool idle::unpark(std::uint32_t index) noexcept {
     base::guard guard(lock_);
     const auto found = std::find(sleepers_.begin(), sleepers_.end(), index);
     if (found == sleepers_.end()) {
+        const auto rested = index < worker_count_
+            ? resting_.end()
+            : std::find(resting_.begin(), resting_.end(), index);
+        if (rested == resting_.end()) {
+            return true;
+        }
+        // A stand-in that was put to rest while it slept comes back: it is one too many.
+        resting_.erase(rested);
+        stop_.store_relaxed(stop_.load_relaxed() + 1);
+    } else {
+        sleepers_.erase(found);
+    }
+    word_.add_seq_cst(one_unparked); // seq_cst: as in worker_to_wake
+    return false;
+}
+
+idle::relief idle::go_away() noexcept {
+    base::guard guard(lock_);
+    // One that is awake is needed again. At shutdown it may have arrived already, and whoever
+    // stands in shall arrive after this worker has gone, so that there is a last one.
+    if (surplus() != 0 && (stop_.load_relaxed() & stopped) == 0) {
+        stop_.store_relaxed(stop_.load_relaxed() - 1);
+    } else if (!resting_.empty()) {
+        sleepers_.insert(sleepers_.begin(), resting_.back()); // chosen last
+        resting_.pop_back();
+    } else {
+        ++unrelieved_;
+        if (making_ >= unrelieved_) {
+            return relief::coming;
+        }
+        ++making_;
+        return relief::wanted;
+    }
+    word_.sub_seq_cst(one_unparked); // seq_cst: as in park
+    fence_seq_cst();                 // store-load: as in park; and before a look at the phase
+    return relief::found;
+}
+
+bool idle::come_back() noexcept {
+    base::guard guard(lock_);
+    if (unrelieved_ != 0) {
+        --unrelieved_;
         return true;
+    }
+    if (has_leader_) {
+        return false;
+    }
+    const auto asleep = std::find_if(sleepers_.begin(), sleepers_.end(), [this](auto index) {
+        return index >= worker_count_;
+    });
+    if (asleep != sleepers_.end()) {
+        resting_.push_back(*asleep);
+        sleepers_.erase(asleep);
+    } else {
+        stop_.store_relaxed(stop_.load_relaxed() + 1);
+    }
+    word_.add_seq_cst(one_unparked); // seq_cst: as in worker_to_wake
+    return true;
+}
+
+bool idle::join(std::uint32_t index) noexcept {
+    base::guard guard(lock_);
+    --making_;
+    if (unrelieved_ != 0) {
+        --unrelieved_; // the count of the one that is away is its own now
+        return true;
+    }
+    resting_.push_back(index);
+    return false;
+}
+
+void idle::give_up_making() noexcept {
+    base::guard guard(lock_);
+    --making_;
+}
+
+idle::role idle::wake_from_rest(std::uint32_t index) noexcept {
+    base::guard guard(lock_);
+    if (std::find(resting_.begin(), resting_.end(), index) != resting_.end()) {
+        return role::at_rest;
+    }
+    const auto found = std::find(sleepers_.begin(), sleepers_.end(), index);
+    if (found == sleepers_.end()) {
+        return role::searching;
     }
     sleepers_.erase(found);
     word_.add_seq_cst(one_unparked); // seq_cst: as in worker_to_wake
-    return false;
+    return role::awake;
+}
+
+bool idle::retire(std::uint32_t index) noexcept {
+    base::guard guard(lock_);
+    if (surplus() == 0) {
+        return false;
+    }
+    stop_.store_relaxed(stop_.load_relaxed() - 1);
+    resting_.push_back(index);
+    word_.sub_seq_cst(one_unparked); // seq_cst: as in park
+    fence_seq_cst();                 // store-load: as in park
+    return true;
+}
+
+void idle::stop_stand_ins() noexcept {
+    base::guard guard(lock_);
+    stop_.store_release(stop_.load_relaxed() | stopped); // release: pairs with worker::run
+}
+
+bool idle::arrive(std::uint32_t more) noexcept {
+    base::guard guard(lock_);
+    if (has_leader_) {
+        return false; // a stand-in that was put to rest on its way here
+    }
+    arrived_ += more;
+    has_leader_ = arrived_ == worker_count_ + surplus();
+    return has_leader_;
 }
 
 } // namespace rt::scheduler

@@ -24,11 +24,24 @@
 // between the worker's look at the injection queue and its decrement was lost (once in some hundred
 // thousand). With several it waited for the others' turns to end.
 //
-// A lone worker. A pool of one keeps out of this: there is nobody to choose and nobody to relieve.
+// A lone worker. A pool of one keeps out of this, until it has a
+// stand-in: there is nobody to choose and nobody to relieve.
 // Who makes work visible sets the worker's park token (worker::unpark) instead. The worker either
 // finds the token set, when it is about to sleep, and goes round once more, or is woken; taking the
 // token back, an acquire, is before its next look at the queues. Four locked operations less for
 // each park, of which a server has one for every second request or so.
+//
+// Stand-ins (see in_place.cc) are further workers, numbered from worker_count on, that count only
+// while one of the others is away. A stand-in is at rest (not counted), asleep in the stack of
+// sleepers, or awake; and of those that are not at rest, `surplus` are one too many. Whenever the
+// lock is free:
+//
+//   unparked + sleepers = worker_count + surplus, and before a shutdown
+//   surplus = 0 or nobody waits for a stand-in
+//
+// so rule A sees "somebody sleeps" whenever fewer than worker_count are awake. With a surplus it
+// may see nobody although somebody sleeps; then as many are awake as there shall be, and rule D
+// binds each of them, a stand-in that goes to rest too.
 //
 // Threads: every function may be called by any worker; notify by any thread.
 #pragma once
@@ -47,7 +60,7 @@ namespace rt::scheduler {
 class idle {
 public:
     // All workers start unparked and not searching.
-    explicit idle(std::uint32_t worker_count);
+    explicit idle(std::uint32_t worker_count, std::uint32_t stand_ins_max = 0);
 
     // Rule A, after a full fence (see fence_seq_cst): a worker to unpark, counted as unparked and
     // searching already, or nothing. `near` is preferred if it sleeps.
@@ -75,6 +88,40 @@ public:
     // came back by itself and is counted as unparked again.
     [[nodiscard]] bool unpark(std::uint32_t index) noexcept;
 
+    // What became of a worker that goes away.
+    enum class relief { found, coming, wanted };
+
+    // A worker in a turn goes away. found: it is not counted any more, somebody stands in for it,
+    // and it shall look at the queues like one that parks (rule D). coming: it still is; a stand-in
+    // that is being made will relieve it. wanted: the caller shall make one, which calls join().
+    [[nodiscard]] relief go_away() noexcept;
+    // It is back and counted. False: the pool has a leader (arrive), so nothing was changed.
+    [[nodiscard]] bool come_back() noexcept;
+
+    // A stand-in that was `wanted` exists. True: it is counted as awake; false: it is at rest.
+    [[nodiscard]] bool join(std::uint32_t index) noexcept;
+    // It cannot be made.
+    void give_up_making() noexcept;
+
+    // What a stand-in that was at rest, and slept, finds itself to be: at rest as before, awake,
+    // or awake and counted as searching because somebody chose it.
+    enum class role { at_rest, awake, searching };
+    [[nodiscard]] role wake_from_rest(std::uint32_t index) noexcept;
+    // A stand-in between two turns, not searching. True: there was a surplus and it is at rest now;
+    // it shall look at the queues (rule D).
+    [[nodiscard]] bool retire(std::uint32_t index) noexcept;
+
+    // Not 0: stand-ins leave the worker loop, because of a surplus or of the shutdown.
+    [[nodiscard]] const atomic<std::uint32_t>& stand_in_stop() const noexcept { return stop_; }
+    void stop_stand_ins() noexcept;
+    [[nodiscard]] std::uint32_t surplus() const noexcept {
+        return stop_.load_relaxed() & ~stopped; // relaxed: written under the lock
+    }
+
+    // At shutdown. Counts `more` workers as arrived. True: all that are counted have, so the caller
+    // leads.
+    [[nodiscard]] bool arrive(std::uint32_t more) noexcept;
+
     // A moment old.
     [[nodiscard]] std::uint32_t searching() const noexcept {
         return word_.load_relaxed() & count_mask;
@@ -84,11 +131,18 @@ private:
     static constexpr std::uint32_t count_mask = 0xffff;
     static constexpr std::uint32_t one_searching = 1;
     static constexpr std::uint32_t one_unparked = 1U << 16U;
+    static constexpr std::uint32_t stopped = 1U << 31U;
 
     const std::uint32_t worker_count_;
     alignas(128) atomic<std::uint32_t> word_; // low 16 bits searching, high 16 bits unparked
     base::spin_lock lock_{base::lock_rank::idle_workers};
     std::vector<std::uint32_t> sleepers_; // guarded by lock_; newest last; never grows
+    std::vector<std::uint32_t> resting_;  // guarded by lock_; stand-ins; never grows
+    std::uint32_t unrelieved_ = 0;        // guarded by lock_; away, but counted
+    std::uint32_t making_ = 0;            // guarded by lock_; stand-ins that will join
+    std::uint32_t arrived_ = 0;           // guarded by lock_
+    bool has_leader_ = false;             // guarded by lock_
+    atomic<std::uint32_t> stop_{0};       // written under lock_: the surplus, and `stopped`
 };
 
 } // namespace rt::scheduler

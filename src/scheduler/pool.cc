@@ -21,27 +21,34 @@ using detail::this_thread;
 pool_state::pool_state(const config& wanted, driver::kind kind, std::uint32_t worker_count)
     : settings(wanted)
     , driver_kind(kind)
-    , sleepers(worker_count)
+    , sleepers(worker_count, stand_ins_max)
     , start_errors(worker_count, 0) {
 }
 
 void pool_state::notify(std::uint32_t near) noexcept {
-    if (workers.size() == 1) {
+    if (is_lone.load_relaxed()) {
         workers[0]->unpark(); // a full fence itself; see idle.h, "A lone worker"
-        return;
+        if (is_lone.load_relaxed()) {
+            return; // else it may have gone away, and looked at the queues, in between
+        }
     }
     // Store-load: the caller's push before the read of the idle word; see idle.h.
     fence_seq_cst();
     if (const auto chosen = sleepers.worker_to_wake(near)) {
-        workers[*chosen]->unpark();
+        find(*chosen)->unpark();
     }
 }
 
 bool pool_state::has_work() const noexcept {
-    return std::any_of(
-               workers.begin(), workers.end(), [](const auto& w) { return !w->queue.is_empty(); }
-           ) ||
-        std::any_of(injected.begin(), injected.end(), [](const auto& q) { return !q->is_empty(); });
+    for (std::uint32_t i = 0; i < index_end(); ++i) {
+        const worker* const each = find(i);
+        if (each != nullptr && !each->queue.is_empty()) {
+            return true;
+        }
+    }
+    return std::any_of(injected.begin(), injected.end(), [](const auto& q) {
+        return !q->is_empty();
+    });
 }
 
 pool::~pool() {
@@ -74,6 +81,10 @@ void pool::shut_down() noexcept {
     }
     pool_state& state = *state_;
     state.is_down = true;
+    {
+        const base::guard hold(state.stand_in_lock);
+        state.is_watchdog_over = true;
+    }
     state.dog.stop();
     // release: pairs with worker::run's acquire. Unless an unhandled exception was faster.
     std::uint32_t expected = phase_running;
@@ -81,6 +92,8 @@ void pool::shut_down() noexcept {
     for (const std::unique_ptr<worker>& each : state.workers) {
         each->unpark();
     }
+    state.sleepers.stop_stand_ins();
+    state.wake_stand_ins();
     if (state.settings.flavor == flavor::current_thread) {
         worker& self = *state.workers[0];
         offload::set_current_pool(state.blocking);
@@ -93,9 +106,12 @@ void pool::shut_down() noexcept {
         thread.join();
     }
     state.threads.clear();
+    state.join_stand_ins();
     state.see_guests_off();
-    for (const std::unique_ptr<worker>& each : state.workers) {
-        each->detach();
+    for (std::uint32_t i = 0; i < state.index_end(); ++i) {
+        if (worker* const each = state.find(i)) {
+            each->detach();
+        }
     }
 }
 
@@ -107,13 +123,23 @@ std::uint32_t pool::worker_count() const noexcept {
     return static_cast<std::uint32_t>(state_->workers.size());
 }
 
+std::uint32_t pool::view_count() const noexcept {
+    return state_->index_end();
+}
+
 worker_view pool::view(std::uint32_t index) const {
-    const worker& seen = *state_->workers[index];
     worker_view view;
     view.index = index;
+    const worker* const found = state_->find(index);
+    if (found == nullptr) {
+        return view;
+    }
+    const worker& seen = *found;
     view.tid = seen.tid.load_relaxed();
     view.node = seen.node;
-    view.cpus = state_->pins[index].is_empty() ? std::string() : state_->pins[index].print();
+    if (index < state_->pins.size() && !state_->pins[index].is_empty()) {
+        view.cpus = state_->pins[index].print();
+    }
     view.state = seen.state.load_relaxed();
     view.turn = seen.turn.load_relaxed();
     view.task = seen.current.load_relaxed();

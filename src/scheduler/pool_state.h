@@ -6,6 +6,7 @@
 // and never back; see shutdown.cc.
 #pragma once
 
+#include "base/lock.h"
 #include "blocking/pool.h"
 #include "driver/driver.h"
 #include "scheduler/futex.h"
@@ -28,6 +29,8 @@
 #include <vector>
 
 namespace rt::scheduler {
+
+inline constexpr std::uint32_t stand_ins_max = 512; // see in_place.cc
 
 inline constexpr std::uint32_t no_preference = UINT32_MAX; // for notify
 
@@ -65,6 +68,28 @@ public:
     // shut_down the pool ends: all tasks are cancelled, block_on's among them.
     [[nodiscard]] bool on_unhandled(const std::exception_ptr& exception) noexcept;
 
+    // A worker or a stand-in by its index; null: a stand-in that has not started. Threads: any.
+    [[nodiscard]] worker* find(std::uint32_t index) const noexcept {
+        const auto count = static_cast<std::uint32_t>(workers.size());
+        // acquire: pairs with the release of the stand-in's thread, which has made its driver.
+        return index < count ? workers[index].get() : stand_ins[index - count].load_acquire();
+    }
+    // Indices below this may be given to find().
+    [[nodiscard]] std::uint32_t index_end() const noexcept {
+        return static_cast<std::uint32_t>(workers.size()) + stand_in_count.load_relaxed();
+    }
+    // Makes a stand-in near a worker; it calls sleepers.join(). Threads: any worker.
+    void make_stand_in(const worker& near) noexcept;
+    // Makes all of them look for what to do.
+    void wake_stand_ins() noexcept;
+    // Waits for the threads of stand-ins, once the workers have ended.
+    void join_stand_ins() noexcept;
+
+    // During a shutdown, turns are given by the leader, or by one worker that comes back late from
+    // rt::block_in_place: who has the baton.
+    void take_baton() noexcept;
+    void pass_baton() noexcept;
+
     // Start-up failed: makes the `started` workers whose threads exist leave.
     void abandon_start(std::uint32_t started) noexcept;
 
@@ -82,6 +107,15 @@ public:
     std::string placement_reason;
     std::vector<std::thread> threads;
     watchdog dog;
+    atomic<std::uint32_t> stand_in_count{0}; // written under stand_in_lock; only grows
+    atomic<worker*> stand_ins[stand_ins_max] = {};
+    base::futex_lock stand_in_lock{base::lock_rank::block_in_place};
+    std::vector<std::unique_ptr<worker>> stand_in_workers; // guarded by stand_in_lock
+    std::vector<std::thread> stand_in_threads;             // guarded by stand_in_lock
+    bool is_watchdog_over = false;                         // guarded by stand_in_lock
+    atomic<bool> is_lone{false};                           // one worker, which has never gone away
+    atomic<worker*> leader{nullptr};                       // of the shutdown
+    atomic<std::uint32_t> late{0}; // workers that have come back since there is a leader
     std::vector<int> start_errors; // by worker; errno of its driver, during start-up
     atomic<std::uint32_t> phase{phase_running};
     alignas(128) atomic<std::uint32_t> guests{0}; // threads from outside that are in schedule()
@@ -92,8 +126,14 @@ public:
 private:
     void cancel_all(worker& self) noexcept;
     void help_others(worker& self) noexcept;
+    void let_late_ones_run() noexcept;
 
-    atomic<std::uint32_t> arrived_{0}; // workers in drain()
+    atomic<std::uint32_t> baton_{0}; // futex word; 1: somebody has it
 };
+
+// What the thread of a worker or stand-in does first: name, signals, pin, memory.
+void prepare_thread(
+    pool_state& pool, const std::string& name, const topology::cpu_set& pin, std::uint32_t node
+);
 
 } // namespace rt::scheduler

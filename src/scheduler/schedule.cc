@@ -168,6 +168,9 @@ void worker::take_deferred() noexcept {
 }
 
 void worker::on_kick() noexcept {
+    if (former_.driver != nullptr) [[unlikely]] {
+        former_.driver->kick(); // this is a runtime in the rt::block_in_place of another
+    }
     if (!is_in_turn_ || is_using_queues_) {
         return; // it is about to look after itself, or will be kicked again
     }

@@ -32,7 +32,7 @@ class worker;
 class pool_state;
 
 // What a worker is doing, for observers.
-enum class worker_state : std::uint8_t { starting, running, searching, parked, stopped };
+enum class worker_state : std::uint8_t { starting, running, searching, parked, in_place, stopped };
 
 // What an observer sees of one worker. All fields may be a moment old.
 struct worker_view {
@@ -47,7 +47,7 @@ struct worker_view {
     std::uint32_t queue_depth = 0; // ring only
     bool lifo_occupied = false;
     std::uint64_t timers = 0;
-    const metrics::worker_counters* counters = nullptr;
+    const metrics::worker_counters* counters = &metrics::no_counters;
 };
 
 // Why a pool could not be started; an empty text means that it was.
@@ -89,7 +89,9 @@ public:
     [[nodiscard]] std::vector<unfinished_task> unfinished() const;
 
     [[nodiscard]] std::uint32_t worker_count() const noexcept;
-    [[nodiscard]] worker_view view(std::uint32_t index) const;
+    // The stand-ins that have been made (in_place.cc) come after the workers.
+    [[nodiscard]] std::uint32_t view_count() const noexcept;
+    [[nodiscard]] worker_view view(std::uint32_t index) const; // below view_count()
     [[nodiscard]] std::size_t injected_depth() const noexcept; // over all nodes
     [[nodiscard]] driver::kind driver_kind() const noexcept;
     // How the workers were placed and pinned, and why.

@@ -111,13 +111,22 @@ std::vector<unfinished_task> pool::unfinished() const {
 }
 
 void pool_state::drain(worker& self) noexcept {
-    // acq_rel: the leader sees what every worker did before it arrived.
-    if (arrived_.add_acq_rel(1) + 1 == workers.size()) {
-        cancel_all(self);
-        // release: pairs with the acquire below and in inject.
-        phase.store_release(phase_done);
-        futex_wake_all(phase);
-        return;
+    if (self.is_late()) {
+        self.end_late_turn();
+    } else {
+        if (self.index >= workers.size()) {
+            self.give_away(); // the leader looks into the queues of workers only
+        }
+        // Under a lock: the leader sees what every worker did before it arrived.
+        if (sleepers.arrive(1)) {
+            leader.store_relaxed(&self);
+            cancel_all(self);
+            // release: pairs with the acquire below and in inject.
+            phase.store_release(phase_done);
+            futex_wake_all(phase);
+            wake_stand_ins();
+            return;
+        }
     }
     while (phase.load_acquire() != phase_done) {
         futex_wait(phase, phase_draining);
@@ -136,7 +145,7 @@ void pool_state::abandon_start(std::uint32_t started) noexcept {
     for (std::uint32_t i = 0; i < started; ++i) {
         running += start_errors[i] == 0 ? 1 : 0;
     }
-    arrived_.add_acq_rel(static_cast<std::uint32_t>(workers.size()) - running);
+    static_cast<void>(sleepers.arrive(static_cast<std::uint32_t>(workers.size()) - running));
     phase.store_release(phase_draining); // release: pairs with worker::run's acquire
     for (std::uint32_t i = 0; i < started; ++i) {
         if (start_errors[i] == 0) {
@@ -149,21 +158,33 @@ void pool_state::abandon_start(std::uint32_t started) noexcept {
 // A task may wait for a timer or a completion of a worker that has arrived already (one that is
 // shielded is not claimed): nobody else looks after these now.
 void pool_state::help_others(worker& self) noexcept {
-    for (const std::unique_ptr<worker>& other : workers) {
-        if (other.get() != &self && other->driver() != nullptr) {
+    for (std::uint32_t i = 0; i < index_end(); ++i) {
+        worker* const other = find(i);
+        if (other != nullptr && other != &self && other->driver() != nullptr) {
             other->wheel.advance(clock.now_ns());
             other->driver()->rescue();
         }
     }
 }
 
+void pool_state::let_late_ones_run() noexcept {
+    // acquire: pairs with end_late_turn.
+    for (std::uint32_t left = late.load_acquire(); left != 0; left = late.load_acquire()) {
+        pass_baton();
+        futex_wait(late, left);
+        take_baton();
+    }
+}
+
 void pool_state::cancel_all(worker& self) noexcept {
+    take_baton();
     for (const std::unique_ptr<worker>& other : workers) {
         if (other.get() != &self) {
             self.take_over(*other);
         }
     }
     for (;;) {
+        let_late_ones_run();
         abort_walk walk{facade};
         memory::for_each_header(&abort_one, &walk);
         // Between two walks, which cost as much as there are headers, many turns.
@@ -180,12 +201,15 @@ void pool_state::cancel_all(worker& self) noexcept {
             while (self.run_some()) {
             }
             if (walk.live == 0) {
+                pass_baton();
                 return;
             }
         }
         if (!any) {
             help_others(self);
+            pass_baton();
             self.wait_until(static_cast<std::int64_t>(base::monotonic_ns()) + shutdown_look_ns);
+            take_baton();
         }
     }
 }
@@ -209,6 +233,8 @@ bool pool_state::on_unhandled(const std::exception_ptr& exception) noexcept {
             for (const std::unique_ptr<worker>& each : workers) {
                 each->unpark();
             }
+            sleepers.stop_stand_ins();
+            wake_stand_ins();
         }
     }
     return true;
@@ -229,6 +255,7 @@ void pool_state::inject(std::uint32_t node, task_chain chain) noexcept {
         for (const std::unique_ptr<worker>& worker : workers) {
             worker->unpark();
         }
+        wake_stand_ins();
         return;
     }
     notify(no_preference);

@@ -63,25 +63,9 @@ std::string describe_refusal(int code) {
 
 // The thread of a worker, from pinning to the end.
 void worker_main(pool_state& pool, worker& self, std::size_t pin, atomic<std::uint32_t>& ready) {
-    topology::name_this_thread(pool.settings.name + "-w" + std::to_string(self.index));
-    // Signals are for the threads that the program made; workers take only directed ones.
-    sigset_t all;
-    sigfillset(&all);
-    sigdelset(&all, SIGURG); // the observer's stack samples
-    sigdelset(&all, SIGPROF);
-    pthread_sigmask(SIG_BLOCK, &all, nullptr);
-    if (pin < pool.pins.size() && !pool.pins[pin].is_empty()) {
-        if (const auto pinned = topology::pin_this_thread(pool.pins[pin]); !pinned) {
-            base::log(
-                base::log_level::warning,
-                "worker %u is not pinned: %s",
-                self.index,
-                pinned.error().message().c_str()
-            );
-        }
-    }
-    memory::use_node(self.node);
-    offload::set_current_pool(pool.blocking);
+    const std::string name = pool.settings.name + "-w" + std::to_string(self.index);
+    const bool is_pinned = pin < pool.pins.size();
+    prepare_thread(pool, name, is_pinned ? pool.pins[pin] : topology::cpu_set(), self.node);
     const result<void> attached = self.attach();
     pool.start_errors[self.index] = attached ? 0 : attached.error().code();
     ready.add_acq_rel(1); // release: the constructor reads start_errors after it
@@ -116,9 +100,37 @@ void make_workers(pool_state& state, const topology::placement& placed) {
         state.workers.push_back(std::move(made));
         state.pins.push_back(at.bound_to);
     }
+    if (state.workers.size() == 1) {
+        state.workers[0]->be_lone();
+        state.is_lone.store_relaxed(true);
+    }
 }
 
 } // namespace
+
+void prepare_thread(
+    pool_state& pool, const std::string& name, const topology::cpu_set& pin, std::uint32_t node
+) {
+    topology::name_this_thread(name);
+    // Signals are for the threads that the program made; workers take only directed ones.
+    sigset_t all;
+    sigfillset(&all);
+    sigdelset(&all, SIGURG); // the observer's stack samples
+    sigdelset(&all, SIGPROF);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    if (!pin.is_empty()) {
+        if (const auto pinned = topology::pin_this_thread(pin); !pinned) {
+            base::log(
+                base::log_level::warning,
+                "%s is not pinned: %s",
+                name.c_str(),
+                pinned.error().message().c_str()
+            );
+        }
+    }
+    memory::use_node(node);
+    offload::set_current_pool(pool.blocking);
+}
 
 pool::pool() noexcept = default;
 
@@ -202,7 +214,9 @@ start_fault pool::start_threads() {
         failure = failure != 0 ? failure : code;
     }
     if (failure == 0) {
-        state.dog.start(state);
+        if (state.workers.size() > 1) {
+            state.dog.start(state);
+        }
         return {};
     }
     // Nothing was spawned yet: those that run have only to leave.

@@ -31,6 +31,8 @@ void on_signal(int number, siginfo_t* info, void* interrupted) noexcept {
     const int kept = errno;
     if (worker* const self = detail::this_thread.worker) {
         self->on_kick();
+    } else if (driver::driver* const source = detail::this_thread.driver) {
+        source->kick(); // in rt::block_in_place
     }
     if ((former_action.sa_flags & SA_SIGINFO) != 0) {
         former_action.sa_sigaction(number, info, interrupted);
@@ -60,12 +62,12 @@ void nap(std::int64_t ns) noexcept {
 } // namespace
 
 bool watchdog::start(pool_state& pool) noexcept {
-    if (pool.workers.size() < 2) {
+    if (thread_.joinable()) {
         return true;
     }
     install_handler();
     try {
-        turns_.assign(pool.workers.size(), 0);
+        turns_.assign(pool.workers.size() + stand_ins_max, 0);
         thread_ = std::thread([this, &pool] { run(pool); });
     } catch (const std::exception& error) {
         base::log(
@@ -125,8 +127,12 @@ void watchdog::run(pool_state& pool) noexcept {
 // One look at every worker. False: all of them sleep.
 bool watchdog::sample(pool_state& pool) noexcept {
     bool any_awake = false;
-    for (std::uint32_t i = 0; i < turns_.size(); ++i) {
-        const worker& seen = *pool.workers[i];
+    for (std::uint32_t i = 0; i < pool.index_end(); ++i) {
+        const worker* const found = pool.find(i);
+        if (found == nullptr) {
+            continue;
+        }
+        const worker& seen = *found;
         if (seen.state.load_relaxed() == worker_state::parked) {
             continue;
         }
@@ -142,7 +148,7 @@ bool watchdog::sample(pool_state& pool) noexcept {
 }
 
 void watchdog::help(pool_state& pool, std::uint32_t index) noexcept {
-    worker& stuck = *pool.workers[index];
+    worker& stuck = *pool.find(index);
     stuck.wheel.advance(base::monotonic_ns());
     driver::driver& source = *stuck.driver();
     if (stuck.has_private() || source.needs_kick()) {

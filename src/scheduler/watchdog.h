@@ -17,7 +17,8 @@
 //
 // With every worker parked for quiet_periods samples the watchdog sleeps too, on a futex; the next
 // worker to wake stirs it. An idle runtime makes no wake-ups.
-// A pool of one worker has no watchdog for tasks: there is nobody to give them to.
+// A pool of one worker has no watchdog until a stand-in is made (in_place.cc): there is nobody to
+// give the tasks to.
 #pragma once
 
 #include <rt/detail/atomic.h>
@@ -35,7 +36,7 @@ public:
     watchdog() noexcept = default;
     ~watchdog() { stop(); }
 
-    // Starts the thread, if the pool has more than one worker. False: no thread can be had; long
+    // Starts the thread, if there is none. False: no thread can be had; long
     // turns then delay others, which is reported once.
     bool start(pool_state& pool) noexcept;
     // Ends it. The workers' threads must still exist. Idempotent.

@@ -58,6 +58,7 @@ void worker::enter() noexcept {
     former_ = this_thread;
     former_counters_ = metrics::this_worker;
     this_thread.task = nullptr;
+    this_thread.in_place = nullptr;
     this_thread.worker = this;
     this_thread.driver = driver_.get();
     this_thread.scheduler = pool_.facade;
@@ -247,21 +248,37 @@ bool worker::is_private_work_about() const noexcept {
     });
 }
 
-// One round over the victims, nearest group first, each group from a random start.
+task_header* worker::steal_from(worker& victim) noexcept {
+    std::uint32_t moved = 0;
+    task_header* const task = victim.queue.steal_into(queue, moved);
+    if (task != nullptr) {
+        metrics::count(&worker_counters::steal_operations);
+        metrics::add(&worker_counters::steal_tasks, moved);
+        robbed_ = &victim;
+        robbed_tasks_ = moved;
+        robbed_at_ns_ = pool_.clock.now_ns();
+    }
+    return task;
+}
+
+// One round over the victims, nearest group first, each group from a random start; the
+// stand-ins, which are few, at the end.
 task_header* worker::steal() noexcept {
     for (const steal_group& group : victims) {
         const auto size = static_cast<std::uint32_t>(group.workers.size());
         const std::uint32_t start = random_.below(size);
         for (std::uint32_t i = 0; i < size; ++i) {
             const std::uint32_t victim = group.workers[(start + i) % size];
-            std::uint32_t moved = 0;
-            task_header* const task = pool_.workers[victim]->queue.steal_into(queue, moved);
-            if (task != nullptr) {
-                metrics::count(&worker_counters::steal_operations);
-                metrics::add(&worker_counters::steal_tasks, moved);
-                robbed_ = pool_.workers[victim].get();
-                robbed_tasks_ = moved;
-                robbed_at_ns_ = pool_.clock.now_ns();
+            if (task_header* const task = steal_from(*pool_.workers[victim])) {
+                return task;
+            }
+        }
+    }
+    for (std::uint32_t i = static_cast<std::uint32_t>(pool_.workers.size()); i < pool_.index_end();
+         ++i) {
+        worker* const stand_in = pool_.find(i);
+        if (stand_in != nullptr && stand_in != this) {
+            if (task_header* const task = steal_from(*stand_in)) {
                 return task;
             }
         }

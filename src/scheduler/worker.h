@@ -77,6 +77,22 @@ public:
     // Moves the tasks queued on `other`, whose thread must be at rest, to this worker.
     void take_over(worker& other) noexcept;
 
+    // For rt::block_in_place, see in_place.cc; on the thread, in a turn. False: nothing is changed,
+    // the worker leads a shutdown. `outer` is what the thread was.
+    [[nodiscard]] bool go_away(detail::context& outer) noexcept;
+    void come_back(const detail::context& outer) noexcept;
+    // Puts all tasks that are queued here into the node's injection queue. Threads: its own.
+    void give_away() noexcept;
+    // It came back when the shutdown had a leader already, and has the baton until end_late_turn.
+    [[nodiscard]] bool is_late() const noexcept { return is_late_; }
+    void end_late_turn() noexcept;
+    // The life of a stand-in, until the pool has ended.
+    void stand_in() noexcept;
+
+    // The pool has no other worker and no stand-in: nobody to steal from or to wake.
+    [[nodiscard]] bool is_lone() const noexcept { return is_lone_; }
+    void be_lone() noexcept { is_lone_ = true; }
+
     [[nodiscard]] bool has_local_work() const noexcept {
         return !queue.is_empty() || has_private_.load_relaxed();
     }
@@ -106,6 +122,7 @@ private:
     [[nodiscard]] task_header* next() noexcept;
     [[nodiscard]] task_header* search() noexcept;
     [[nodiscard]] task_header* steal() noexcept;
+    [[nodiscard]] task_header* steal_from(worker& victim) noexcept;
     void push(task_header* task) noexcept;
     void push_all(task_chain chain) noexcept;
     void publish_private() noexcept {
@@ -115,8 +132,6 @@ private:
     class queue_use;
 
     [[nodiscard]] task_header* take_private() noexcept;
-    // The pool has no other worker: nobody to steal from or to wake.
-    [[nodiscard]] bool is_lone() const noexcept { return victims.empty(); }
     // Lets others have some of the spawned tasks, if there are enough of them.
     void share() noexcept {
         if (fresh_.size() >= 2 && !is_lone()) {
@@ -134,6 +149,7 @@ private:
     void sleep(std::int64_t deadline_ns) noexcept;
     void sleep_paused(std::int64_t deadline_ns) noexcept;
     void after_driver() noexcept;
+    [[nodiscard]] bool rest() noexcept;
 
     pool_state& pool_;
     std::unique_ptr<driver::driver> driver_;
@@ -161,6 +177,8 @@ private:
     volatile bool is_in_turn_ = false;
     volatile bool is_using_queues_ = false;
     bool has_unfenced_push_ = false; // a sleeper may have missed what this turn pushed
+    bool is_lone_ = false;           // until it goes away for the first time
+    bool is_late_ = false;           // see is_late()
     bool is_delivering_ = false;     // inside the driver: ready tasks go to the ring
     steal_profit profit_;            // written by thieves, seldom
     alignas(128) parker parker_;     // written by every thread

@@ -152,7 +152,11 @@ create_task(void* frame, scheduler_base* scheduler, site at, const char* name) n
     task->ended = outcome::pending;
     task->name = name;
     task->spawn_site = std::bit_cast<const std::source_location*>(at);
-    task->parent_id = self.task != nullptr ? self.task->id.load_relaxed() : 0;
+    if (self.task != nullptr) [[likely]] {
+        task->parent_id = self.task->id.load_relaxed();
+    } else {
+        task->parent_id = self.in_place != nullptr ? self.in_place->id.load_relaxed() : 0;
+    }
     task->live = {nullptr, self.coarse_ns, frame, self.coarse_ns};
     // release: an observer that reads the id reads the fields of this life, or a later one.
     task->id.store_release(rt::tasks::take_id());

@@ -43,7 +43,8 @@ local_scope::~local_scope() {
 }
 
 void* find_local(const void* key) noexcept {
-    const task_header* const task = this_thread.task;
+    const task_header* const task =
+        this_thread.task != nullptr ? this_thread.task : this_thread.in_place;
     const cancel_boundary* at = task == nullptr ? nullptr : task->boundary;
     while (at != nullptr) {
         if (at->continuation == key) {

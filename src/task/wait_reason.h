@@ -31,6 +31,7 @@ inline constexpr std::
             "scope",
             "yield",
             "user",
+            "in place",
         };
 
 constexpr std::string_view text_of(detail::wait_kind kind) noexcept {

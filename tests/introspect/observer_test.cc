@@ -9,6 +9,7 @@
 #include "runtime/observer.h"
 #include "support/test.h"
 
+#include <rt/block_in_place.h>
 #include <rt/runtime.h>
 #include <rt/spawn.h>
 #include <rt/time.h>
@@ -101,6 +102,11 @@ struct spinning {
     state.running.add_acq_rel(1);
     while (!state.stop.load_acquire()) {
     }
+}
+
+rt::task<void> a_task_that_blocks(spinning* state) {
+    rt::block_in_place([&] { spin(*state); });
+    co_return;
 }
 
 rt::task<void> a_task_that_spins(spinning* state) {
@@ -205,6 +211,24 @@ Test(observer, it_answers_while_every_worker_spins_and_names_the_tasks) {
     cr_assert(has(ask(at.socket(), "tasks state=running -j"), "\"total\":2"));
     state.stop.store_release(true);
     (void)ask_until(at.socket(), "health", "ok");
+}
+
+Test(observer, it_tells_a_task_that_blocks_in_place_from_one_that_is_stuck) {
+    const scratch at;
+    rt::runtime runtime(settings(at, 1));
+    spinning state;
+    runtime.get_handle().spawn(a_task_that_blocks(&state)).detach();
+    while (state.running.load_acquire() < 1) {
+    }
+    runtime.block_on(spawn_waiting(1)); // on the stand-in
+    const std::string dump = ask_until(at.socket(), "dump", "blocking in place");
+    cr_assert(has(dump, "0 STUCK"), "%s", dump.c_str());
+    cr_assert(has(dump, "a_task_that_blocks"));
+    cr_assert(has(ask(at.socket(), "health"), "ok"));
+    cr_assert(has(ask(at.socket(), "tasks state=running -j"), "\"wait\":\"in place\""));
+    cr_assert(has(ask(at.socket(), "workers"), "in place"));
+    cr_assert(has(ask(at.socket(), "metrics"), "librt_blocks_in_place_total"));
+    state.stop.store_release(true);
 }
 
 Test(observer, a_forked_child_does_not_answer_and_leaves_the_socket) {

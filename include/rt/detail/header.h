@@ -84,6 +84,7 @@ enum class wait_kind : std::uint8_t {
     scope,
     yield,
     user,
+    in_place, // runs, in rt::block_in_place
     kind_count,
 };
 

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MIT
+//
+// rt::block_in_place: a worker goes away in the middle of a turn, and a stand-in takes its place.
+//
+// What is handed over is the right to run tasks, not the worker. A worker's ring belongs to the
+// thread that made it (DEFER_TASKRUN), and with it every descriptor that is watched there; so the
+// worker stays with its thread, and a stand-in, which is a further worker with a thread, a ring and
+// a wheel of its own, counts in its place. In steps:
+//
+//  1. The worker leaves the counts of idle.h and a stand-in that rests becomes a sleeper there. It
+//     is not woken for that: a call that is short, or with nothing else to do, costs two locks. If
+//     no stand-in rests, a thread is made, and takes over the count when it has started.
+//  2. Everything that is queued on the worker goes to injection; that wakes somebody, the stand-in
+//     if no worker sleeps. The thread is no worker now: what it wakes or spawns goes there too.
+//  3. The function is called. Timers of this worker, and completions of its ring, are served by the
+//     watchdog like those of any worker in a long turn (within two of its periods; a pool of one
+//     worker has a watchdog from its first stand-in on). A stand-in's own are served by itself.
+//  4. The worker comes back at once, whatever the others do: it counts again, and one stand-in is
+//     one too many. One that sleeps is put to rest; else the first that is between two turns gives
+//     its queue away and rests. Until then one thread more than there are workers runs tasks.
+//
+// The worker loop knows nothing of this. A stand-in runs the same loop with another stop word.
+//
+// At rest a stand-in sleeps on its ring, for descriptors that its tasks began to watch while it
+// stood in and for their timers: what becomes ready goes to injection, one wake-up later than
+// elsewhere. Stand-ins live as long as the pool; there are as many as calls were at once, at most
+// stand_ins_max. Beyond that, or without memory for a thread, a call is a long turn.
+//
+// Shutdown does not wait for those that are away before it cancels tasks, for they may wait for a
+// task. Their stand-ins meet in drain() in their place. A worker that comes back when there is a
+// leader already is late: it takes the baton from the leader, ends its turn, and passes it back.
+//
+// Rejected: to hand the worker over and keep only the ring, and to end the turn without a worker.
+// Every operation would have to know a thread without wheel and queue, the rest of the turn could
+// spawn only through injection, and afterwards there are two rings that must be served all the
+// same. Rejected: to wake or make the stand-in only when the watchdog finds the worker stuck: up to
+// 6 ms, in which nothing runs if there is one worker.
+#include "base/assert.h"
+#include "base/log.h"
+#include "memory/frame_pool.h"
+#include "scheduler/pool_state.h"
+#include "scheduler/worker.h"
+
+#include <rt/block_in_place.h>
+#include <rt/hooks.h>
+
+#include <algorithm>
+#include <exception>
+#include <string>
+#include <utility>
+
+namespace rt::scheduler {
+
+using detail::this_thread;
+using metrics::worker_counters;
+
+namespace {
+
+void append(task_chain& chain, task_header* task) noexcept {
+    task->queue_next = nullptr;
+    (chain.last == nullptr ? chain.first : chain.last->queue_next) = task;
+    chain.last = task;
+    ++chain.count;
+}
+
+// The thread of a stand-in.
+void stand_in_main(pool_state& pool, worker& self) {
+    const auto workers = static_cast<std::uint32_t>(pool.workers.size());
+    const std::uint32_t number = self.index - workers;
+    topology::cpu_set cpus; // all that workers are pinned to: it stands in for any of them
+    bool is_pinned = true;
+    for (const topology::cpu_set& pin : pool.pins) {
+        cpus = cpus.united(pin);
+        is_pinned = is_pinned && !pin.is_empty();
+    }
+    const std::string name = pool.settings.name + "-s" + std::to_string(number);
+    prepare_thread(pool, name, is_pinned ? cpus : topology::cpu_set(), self.node);
+    if (const result<void> attached = self.attach(); !attached) {
+        base::log(
+            base::log_level::warning,
+            "no stand-in for rt::block_in_place: %s",
+            attached.error().message().c_str()
+        );
+        pool.sleepers.give_up_making();
+        return;
+    }
+    self.enter();
+    pool.stand_ins[number].store_release(&self); // pairs with pool_state::find
+    if (pool.hooks != nullptr) {
+        detail::call_hook(pool.hooks->on_thread_start, "on_thread_start");
+    }
+    self.stand_in();
+    self.leave();
+    if (pool.hooks != nullptr) {
+        detail::call_hook(pool.hooks->on_thread_stop, "on_thread_stop");
+    }
+    memory::flush_thread();
+}
+
+} // namespace
+
+void pool_state::make_stand_in(const worker& near) noexcept {
+    const base::guard hold(stand_in_lock);
+    const std::uint32_t number = stand_in_count.load_relaxed();
+    if (number == std::min(stand_ins_max, settings.blocking_threads_max)) {
+        sleepers.give_up_making();
+        return;
+    }
+    try {
+        const auto first = static_cast<std::uint32_t>(workers.size());
+        auto made = std::make_unique<worker>(*this, first + number, near.node);
+        steal_group everybody;
+        for (std::uint32_t i = 0; i < first; ++i) {
+            everybody.workers.push_back(i);
+        }
+        made->victims.push_back(std::move(everybody));
+        stand_in_workers.push_back(std::move(made));
+        stand_in_threads.reserve(stand_in_threads.size() + 1);
+        stand_in_threads.emplace_back([this, &self = *stand_in_workers.back()] {
+            stand_in_main(*this, self);
+        });
+    } catch (const std::exception& error) {
+        if (stand_in_workers.size() > number) {
+            stand_in_workers.pop_back();
+        }
+        base::log(base::log_level::warning, "no stand-in for rt::block_in_place: %s", error.what());
+        sleepers.give_up_making();
+        return;
+    }
+    stand_in_count.store_release(number + 1);
+    if (!is_watchdog_over) {
+        dog.start(*this);
+    }
+}
+
+void pool_state::wake_stand_ins() noexcept {
+    for (auto i = static_cast<std::uint32_t>(workers.size()); i < index_end(); ++i) {
+        if (worker* const each = find(i)) {
+            each->unpark();
+        }
+    }
+}
+
+void pool_state::join_stand_ins() noexcept {
+    // No task is left that could have another one made.
+    std::vector<std::thread> threads;
+    {
+        const base::guard hold(stand_in_lock);
+        threads = std::move(stand_in_threads);
+    }
+    for (std::thread& thread : threads) {
+        thread.join();
+    }
+}
+
+void pool_state::take_baton() noexcept {
+    std::uint32_t expected = 0;
+    while (!baton_.cas_strong_acq_rel(expected, 1)) { // acquire: pairs with pass_baton
+        futex_wait(baton_, 1);
+        expected = 0;
+    }
+}
+
+void pool_state::pass_baton() noexcept {
+    baton_.store_release(0);
+    futex_wake_all(baton_);
+}
+
+bool worker::go_away(detail::context& outer) noexcept {
+    if (pool_.settings.flavor == flavor::current_thread) {
+        base::fatal("rt::block_in_place on a flavor::current_thread runtime: no other thread can "
+                    "take over; "
+                    "use co_await rt::blocking(...), or flavor::multi_thread");
+    }
+    if (pool_.leader.load_relaxed() == this) { // relaxed: written by this thread, or not this
+        return false;
+    }
+    task_header* const task = this_thread.task;
+    metrics::count(&worker_counters::in_place);
+    task->waits_for = detail::wait_kind::in_place;
+    state.store_relaxed(worker_state::in_place);
+    outer = this_thread;
+    this_thread.worker = nullptr; // from here on a kick only enters the kernel
+    this_thread.task = nullptr;
+    this_thread.in_place = task;
+    compiler_barrier();
+    if (is_late_) {
+        end_late_turn();
+        is_late_ = true; // comes back as such
+        return true;
+    }
+    if (is_lone_) {
+        is_lone_ = false;                   // until now it was counted as unparked, asleep or not
+        pool_.is_lone.store_relaxed(false); // go_away fences; pairs with notify
+    }
+    const idle::relief relief = pool_.sleepers.go_away();
+    if (relief == idle::relief::wanted) {
+        pool_.make_stand_in(*this);
+    }
+    give_away();
+    if (relief == idle::relief::found) {
+        if (pool_.has_work()) { // rule D
+            pool_.notify(no_preference);
+        }
+        // The stand-in may have been told of the shutdown while it was at rest.
+        if (pool_.phase.load_relaxed() != phase_running) { // relaxed: go_away has fenced
+            pool_.wake_stand_ins();
+        }
+    }
+    return true;
+}
+
+void worker::come_back(const detail::context& outer) noexcept {
+    if (is_late_ || !pool_.sleepers.come_back()) {
+        is_late_ = true;
+        pool_.late.add_acq_rel(1);
+        pool_.take_baton();
+    }
+    task_header* const task = outer.task;
+    detail::context now = outer;
+    now.next_task_id = this_thread.next_task_id; // ids are used up for good
+    now.last_task_id = this_thread.last_task_id;
+    now.coarse_ns = pool_.clock.now_ns();
+    compiler_barrier();
+    this_thread = now;
+    task->waits_for = detail::wait_kind::none;
+    state.store_relaxed(worker_state::running);
+}
+
+void worker::end_late_turn() noexcept {
+    is_late_ = false;
+    give_away();
+    pool_.pass_baton();
+    pool_.late.sub_acq_rel(1); // release: the leader sees what the turn did
+    futex_wake_all(pool_.late);
+    if (worker* const leader = pool_.leader.load_relaxed()) { // else it is about to look anyway
+        leader->unpark();
+    }
+}
+
+void worker::give_away() noexcept {
+    task_chain all;
+    while (task_header* const task = queue.pop()) {
+        append(all, task);
+    }
+    while (task_header* const task = fresh_.pop_oldest()) {
+        append(all, task);
+    }
+    if (task_header* const task = std::exchange(lifo_, nullptr)) {
+        append(all, task);
+    }
+    task_header* deferred = std::exchange(deferred_, {}).first;
+    while (deferred != nullptr) {
+        append(all, std::exchange(deferred, deferred->queue_next));
+    }
+    publish_private();
+    if (all.count != 0) {
+        pool_.inject(node, all);
+    }
+}
+
+// Sleeps until it has to stand in. False: the pool has ended.
+bool worker::rest() noexcept {
+    for (;;) {
+        give_away();
+        if (pool_.phase.load_acquire() == phase_done) { // acquire: as in drain
+            return false;
+        }
+        state.store_relaxed(worker_state::parked);
+        sleep(pool_.clock.to_monotonic(wheel.next_deadline_ns()));
+        const idle::role role = pool_.sleepers.wake_from_rest(index);
+        if (role != idle::role::at_rest) {
+            is_searching_ = role == idle::role::searching;
+            state.store_relaxed(worker_state::running);
+            pool_.dog.stir();
+        }
+        after_driver();
+        if (role != idle::role::at_rest) {
+            until_maintain_ = pool_.settings.event_interval;
+            pace_.begin(counters.polls.load_relaxed(), this_thread.coarse_ns);
+            return true;
+        }
+    }
+}
+
+void worker::stand_in() noexcept {
+    if (!pool_.sleepers.join(index) && !rest()) {
+        return;
+    }
+    for (;;) {
+        run(pool_.sleepers.stand_in_stop());
+        if (pool_.phase.load_acquire() != phase_running) { // acquire: as in run
+            pool_.drain(*this);
+            return;
+        }
+        if (pool_.sleepers.retire(index)) {
+            give_away();
+            if (pool_.has_work()) { // rule D
+                pool_.notify(no_preference);
+            }
+            if (!rest()) {
+                return;
+            }
+        }
+    }
+}
+
+} // namespace rt::scheduler
+
+namespace rt::detail {
+
+in_place::in_place() noexcept
+    : worker_(this_thread.task == nullptr ? nullptr : this_thread.worker) {
+    if (worker_ != nullptr && !worker_->go_away(outer_)) {
+        worker_ = nullptr;
+    }
+}
+
+in_place::~in_place() {
+    if (worker_ != nullptr) {
+        worker_->come_back(outer_);
+    }
+}
+
+} // namespace rt::detail

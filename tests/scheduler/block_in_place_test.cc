@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: MIT
+//
+// rt::block_in_place: who goes on while a function blocks a worker's thread, and what the task and
+// its worker are afterwards. What must happen while the function blocks is what it waits for.
+#include "support/test.h"
+#include "task/gate.h"
+#include "task/sockets.h"
+
+#include <rt/block_in_place.h>
+#include <rt/detail/atomic.h>
+#include <rt/detail/context.h>
+#include <rt/runtime.h>
+#include <rt/spawn.h>
+#include <rt/spawn_blocking.h>
+#include <rt/task_local.h>
+#include <rt/time.h>
+#include <rt/yield.h>
+
+#include <chrono>
+#include <latch>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+using rt::block_in_place;
+using rt::task;
+using rt::test::gate;
+using rt::test::read_one;
+using rt::test::sockets;
+using rt::test::with_workers;
+
+TestSuite(block_in_place, .timeout = 60);
+
+template<typename Body>
+void on_workers(std::initializer_list<std::uint32_t> counts, Body body) {
+    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
+        for (const std::uint32_t workers : counts) {
+            rt::runtime runtime(with_workers(workers, driver));
+            body(runtime);
+        }
+    }
+}
+
+void wait_for(const rt::atomic<int>& counter, int wanted) {
+    while (counter.load_acquire() < wanted) {
+        std::this_thread::yield();
+    }
+}
+
+task<void> adds_one(rt::atomic<int>* counter) {
+    counter->add_acq_rel(1);
+    co_return;
+}
+
+template<typename F>
+task<void> blocks(F function) {
+    block_in_place(function);
+    co_return;
+}
+
+} // namespace
+
+Test(block_in_place, gives_what_the_function_returns_and_throws_what_it_throws) {
+    on_workers({1, 2}, [](rt::runtime& runtime) {
+        runtime.block_on([]() -> task<void> {
+            int place = 0;
+            int& same = block_in_place([&]() -> int& { return place; });
+            cr_assert_eq(&same, &place);
+            auto moved = block_in_place([] { return std::make_unique<int>(7); });
+            cr_assert_eq(*moved, 7);
+            bool is_caught = false;
+            try {
+                block_in_place([] { throw std::runtime_error("thrown"); });
+            } catch (const std::runtime_error& error) {
+                is_caught = std::string(error.what()) == "thrown";
+            }
+            cr_assert(is_caught);
+            co_await rt::yield(); // it is a task on a worker again
+            co_await rt::sleep(1ms);
+        }());
+    });
+}
+
+Test(block_in_place, b158_blockers_do_not_stop_a_thousand_new_tasks) {
+    on_workers({1, 2}, [](rt::runtime& runtime) {
+        runtime.block_on([]() -> task<void> {
+            rt::atomic<int> blocked{0};
+            rt::atomic<int> ran{0};
+            std::vector<rt::join_handle<void>> blockers;
+            for (int i = 0; i < 4; ++i) {
+                blockers.push_back(rt::spawn(blocks([&] {
+                    blocked.add_acq_rel(1);
+                    wait_for(ran, 1000);
+                })));
+            }
+            while (blocked.load_acquire() != 4) {
+                co_await rt::yield();
+            }
+            for (int i = 0; i < 1000; ++i) {
+                rt::spawn(adds_one, &ran).detach();
+            }
+            for (auto& each : blockers) {
+                co_await std::move(each);
+            }
+        }());
+    });
+}
+
+Test(block_in_place, b159_is_legal_on_workers_nested_and_outside) {
+    cr_assert_eq(block_in_place([] { return block_in_place([] { return 1; }); }), 1);
+    on_workers({1, 2}, [](rt::runtime& runtime) {
+        const int sum = runtime.block_on([]() -> task<int> {
+            const int own = block_in_place([] { return block_in_place([] { return 1; }); });
+            const int spawned = co_await rt::spawn([]() -> task<int> {
+                co_return block_in_place([] { return block_in_place([] { return 2; }); });
+            });
+            co_return own + spawned +
+                co_await rt::spawn_blocking([] { return block_in_place([] { return 4; }); });
+        }());
+        cr_assert_eq(sum, 7);
+    });
+}
+
+Test(block_in_place, b159_on_a_current_thread_runtime_it_aborts_with_advice, .signal = SIGABRT) {
+    rt::block_on(rt::test::single(), blocks([] {}));
+}
+
+// The tasks and timers of the only worker, and the sockets that it watches.
+Test(block_in_place, a_lone_worker_s_tasks_timers_and_sockets_go_on) {
+    on_workers({1, 2}, [](rt::runtime& runtime) {
+        for (int round = 0; round < 5; ++round) {
+            runtime.block_on([]() -> task<void> {
+                sockets pair;
+                rt::atomic<int> begun{0};
+                rt::atomic<int> ended{0};
+                auto sleeper = rt::spawn([&]() -> task<void> {
+                    begun.add_acq_rel(1);
+                    co_await rt::sleep(2ms);
+                    co_await rt::sleep(2ms);
+                    ended.add_acq_rel(1);
+                });
+                auto reader = rt::spawn([&]() -> task<void> {
+                    begun.add_acq_rel(1);
+                    static_cast<void>(co_await read_one(&pair.near));
+                    static_cast<void>(co_await read_one(&pair.near));
+                    ended.add_acq_rel(1);
+                });
+                while (begun.load_acquire() != 2) {
+                    co_await rt::yield();
+                }
+                co_await rt::yield();
+                auto queued = rt::spawn(adds_one, &ended);
+                block_in_place([&] {
+                    pair.write('a');
+                    pair.write('b');
+                    wait_for(ended, 3);
+                });
+                co_await std::move(sleeper);
+                co_await std::move(reader);
+                co_await std::move(queued);
+            }());
+        }
+    });
+}
+
+Test(block_in_place, what_the_function_spawns_and_wakes_runs_elsewhere_at_once) {
+    on_workers({1, 2}, [](rt::runtime& runtime) {
+        runtime.block_on([]() -> task<void> {
+            gate at;
+            rt::atomic<int> ran{0};
+            auto waiter = rt::spawn([&]() -> task<void> {
+                co_await at.wait();
+                ran.add_acq_rel(1);
+            });
+            while (at.waiting() != 1) {
+                co_await rt::yield();
+            }
+            auto spawned = block_in_place([&] {
+                at.open();
+                auto child = rt::spawn(adds_one, &ran);
+                wait_for(ran, 2);
+                return child;
+            });
+            co_await std::move(spawned);
+            co_await std::move(waiter);
+        }());
+    });
+}
+
+Test(block_in_place, b160_another_runtime_runs_in_it_and_the_task_yields_afterwards) {
+    on_workers({1, 2}, [](rt::runtime& runtime) {
+        runtime.block_on([]() -> task<void> {
+            const int seen = block_in_place([] {
+                return rt::block_on(rt::test::single(), []() -> task<int> {
+                    co_await rt::sleep(1ms);
+                    co_await rt::yield();
+                    co_return 5;
+                }());
+            });
+            cr_assert_eq(seen, 5);
+            co_await rt::yield();
+        }());
+    });
+}
+
+Test(block_in_place, b161_b162_block_on_of_its_own_runtime_works_in_it) {
+    on_workers({1, 2}, [](rt::runtime& runtime) {
+        for (int round = 0; round < 100; ++round) {
+            const int seen = runtime.block_on([](rt::runtime* own) -> task<int> {
+                co_return block_in_place([&] {
+                    return own->block_on([](rt::runtime* same) -> task<int> {
+                        co_await rt::yield();
+                        co_return block_in_place([&] {
+                            return same->block_on([]() -> task<int> {
+                                co_await rt::yield();
+                                co_return 3;
+                            }());
+                        });
+                    }(own));
+                });
+            }(&runtime));
+            cr_assert_eq(seen, 3);
+        }
+    });
+}
+
+Test(block_in_place, b164_the_budget_is_in_force_again_afterwards) {
+    on_workers({1, 2}, [](rt::runtime& runtime) {
+        const bool had_none = runtime.block_on([]() -> task<bool> {
+            block_in_place([] {});
+            bool seen = false;
+            for (int i = 0; i < 1024; ++i) {
+                seen = seen || !rt::has_budget();
+                co_await rt::consume_budget();
+            }
+            co_return seen;
+        }());
+        cr_assert(had_none);
+    });
+}
+
+Test(block_in_place, b165_what_has_yielded_runs_while_it_blocks) {
+    on_workers({1, 2}, [](rt::runtime& runtime) {
+        runtime.block_on([]() -> task<void> {
+            rt::atomic<int> turns{0};
+            auto other = rt::spawn([&]() -> task<void> {
+                turns.add_acq_rel(1);
+                co_await rt::yield();
+                turns.add_acq_rel(1);
+            });
+            while (turns.load_acquire() == 0) {
+                co_await rt::yield();
+            }
+            block_in_place([&] { wait_for(turns, 2); });
+            co_await std::move(other);
+        }());
+    });
+}
+
+Test(block_in_place, b166_blocking_and_other_tasks_all_end) {
+    on_workers({1, 2}, [](rt::runtime& runtime) {
+        runtime.block_on([]() -> task<void> {
+            rt::atomic<int> ran{0};
+            std::vector<rt::join_handle<void>> all;
+            for (int i = 0; i < 3000; ++i) {
+                if (i % 3 == 0) {
+                    all.push_back(rt::spawn(adds_one, &ran));
+                    continue;
+                }
+                all.push_back(rt::spawn([&ran, yields = i % 2 == 0]() -> task<void> {
+                    block_in_place([&] { ran.add_acq_rel(1); });
+                    if (yields) {
+                        co_await rt::yield();
+                    }
+                }));
+            }
+            for (auto& each : all) {
+                co_await std::move(each);
+            }
+            cr_assert_eq(ran.load_acquire(), 3000);
+        }());
+    });
+}
+
+Test(block_in_place, many_block_at_once_until_all_do) {
+    on_workers({1, 2}, [](rt::runtime& runtime) {
+        for (int round = 0; round < 3; ++round) {
+            runtime.block_on([]() -> task<void> {
+                constexpr int count = 40;
+                std::latch all(count);
+                std::vector<rt::join_handle<void>> blockers;
+                for (int i = 0; i < count; ++i) {
+                    blockers.push_back(rt::spawn(blocks([&] { all.arrive_and_wait(); })));
+                }
+                for (auto& each : blockers) {
+                    co_await std::move(each);
+                }
+            }());
+        }
+    });
+}
+
+Test(block_in_place, the_task_keeps_its_locals_its_thread_and_its_children_s_parent) {
+    static rt::task_local<int> number;
+    on_workers({1, 2}, [](rt::runtime& runtime) {
+        runtime.block_on(number.scope(4, []() -> task<void> {
+            const std::thread::id here = std::this_thread::get_id();
+            const rt::detail::task_header* const self = rt::detail::this_thread.task;
+            const auto* const worker = rt::detail::this_thread.worker;
+            block_in_place([&] {
+                cr_assert_eq(*number.get(), 4);
+                cr_assert(std::this_thread::get_id() == here);
+                cr_assert(rt::detail::this_thread.task == nullptr);
+            });
+            cr_assert(rt::detail::this_thread.task == self);
+            cr_assert(rt::detail::this_thread.worker == worker);
+            cr_assert(rt::detail::this_thread.in_place == nullptr);
+            co_return;
+        }()));
+    });
+}
+
+// ---- the end of the runtime ---------------------------------------------------------------------
+
+namespace {
+
+// Opens when it is destroyed.
+struct opener {
+    explicit opener(rt::atomic<int>* flag) noexcept
+        : opened(flag) {}
+    opener(const opener&) = delete;
+    opener& operator=(const opener&) = delete;
+    ~opener() { opened->store_release(1); }
+
+    rt::atomic<int>* opened;
+};
+
+task<void> waits_for_ever(rt::atomic<int>* begun, rt::atomic<int>* opened) {
+    const opener at_end(opened);
+    gate never;
+    begun->add_acq_rel(1);
+    co_await never.wait();
+}
+
+} // namespace
+
+// The function waits for a task that only the shutdown ends.
+Test(block_in_place, b096_the_shutdown_ends_the_task_that_a_function_waits_for) {
+    for (int round = 0; round < 20; ++round) {
+        on_workers({1, 2}, [](rt::runtime& runtime) {
+            // Static, because the runtime outlives what this function could own.
+            static rt::atomic<int> begun;
+            static rt::atomic<int> opened;
+            begun.store_relaxed(0);
+            opened.store_relaxed(0);
+            const rt::handle handle = runtime.get_handle();
+            handle.spawn(waits_for_ever(&begun, &opened)).detach();
+            for (int i = 0; i < 2; ++i) {
+                handle
+                    .spawn([]() -> task<void> {
+                        block_in_place([] {
+                            begun.add_acq_rel(1);
+                            wait_for(opened, 1);
+                        });
+                        block_in_place([] {}); // again, now that it is late
+                        co_await rt::yield();
+                        std::abort(); // it is cancelled here
+                    }())
+                    .detach();
+            }
+            wait_for(begun, 3);
+        });
+        cr_assert(true);
+    }
+}
+
+Test(block_in_place, b097_a_shutdown_at_any_moment_ends_everything) {
+    for (int round = 0; round < 150; ++round) {
+        rt::atomic<int> alive{0};
+        struct counted {
+            explicit counted(rt::atomic<int>* of) noexcept
+                : count(of) {
+                count->add_acq_rel(1);
+            }
+            counted(const counted& other) noexcept
+                : counted(other.count) {}
+            counted& operator=(const counted&) = delete;
+            ~counted() { count->sub_acq_rel(1); }
+            rt::atomic<int>* count;
+        };
+        {
+            rt::runtime runtime(with_workers(1 + static_cast<std::uint32_t>(round % 3)));
+            const rt::handle handle = runtime.get_handle();
+            for (int i = 0; i < 6; ++i) {
+                handle
+                    .spawn([](counted /*held*/, int turns) -> task<void> {
+                        for (int turn = 0; turn < turns; ++turn) {
+                            block_in_place([] { std::this_thread::yield(); });
+                            rt::spawn([]() -> task<void> { co_return; }).detach();
+                            if (turn % 4 == 0) {
+                                co_await rt::yield();
+                            }
+                            if (turn % 16 == 0) {
+                                co_await rt::sleep(1ms);
+                            }
+                        }
+                    }(counted(&alive), 10'000))
+                    .detach();
+            }
+            for (int i = 0; i < round * 20; ++i) {
+                rt::compiler_barrier();
+            }
+            if (round % 2 == 0) {
+                runtime.block_on([]() -> task<void> {
+                    co_await rt::sleep(1ms);
+                }());
+            }
+        }
+        cr_assert_eq(alive.load_acquire(), 0);
+    }
+}

@@ -215,7 +215,7 @@ std::string_view text_of(scheduler::worker_state state) noexcept {
     case scheduler::worker_state::parked:
         return "parked";
     case scheduler::worker_state::in_place:
-        return "in place";
+        return "blocking in place";
     case scheduler::worker_state::stopped:
         return "stopped";
     }

@@ -33,14 +33,17 @@ inline constexpr std::uint32_t search_rounds_max = 24;
 inline constexpr std::uint32_t share_max = 128;
 
 // Between two samples of the watchdog. A task behind a long turn waits twice this at most.
-inline constexpr std::int64_t watchdog_period_ns = 3'000'000;
+inline constexpr std::int64_t watchdog_period_ns = 2'000'000;
 
 // Samples without a worker awake after which the watchdog sleeps too: short gaps between requests
 // must not cost a thread wake-up each.
-inline constexpr std::uint32_t watchdog_quiet_periods = 8;
+inline constexpr std::uint32_t watchdog_quiet_periods = 12;
 
-// What a signal takes to be handled; 16 us measured, with slack for a busy machine.
+// What a signal takes to be handled; 16 us measured where the thread sleeps. A thread that computes
+// must be interrupted first, which takes longer on a virtual machine, so it may be this many times
+// as long.
 inline constexpr std::int64_t watchdog_kick_ns = 50'000;
+inline constexpr int watchdog_kick_naps = 16;
 
 // Rounds of event_interval turns between two walks over all headers during shutdown.
 inline constexpr int shutdown_rounds = 1024;

@@ -154,7 +154,13 @@ void watchdog::help(pool_state& pool, std::uint32_t index) noexcept {
     if (stuck.has_private() || source.needs_kick()) {
         metrics::count(&metrics::worker_counters::kicks_sent);
         static_cast<void>(::syscall(SYS_tgkill, ::getpid(), stuck.tid.load_relaxed(), SIGURG));
-        nap(watchdog_kick_ns); // for the handler; what it misses is found at the next sample
+        // For the handler; what it misses is found at the next sample.
+        for (int naps = 0; naps < watchdog_kick_naps; ++naps) {
+            nap(watchdog_kick_ns);
+            if (!source.needs_kick() && !(stuck.has_private() && stuck.queue.is_empty())) {
+                break;
+            }
+        }
     }
     source.rescue();
     if (!stuck.queue.is_empty()) {

@@ -34,7 +34,7 @@
 // Every operation would have to know a thread without wheel and queue, the rest of the turn could
 // spawn only through injection, and afterwards there are two rings that must be served all the
 // same. Rejected: to wake or make the stand-in only when the watchdog finds the worker stuck: up to
-// 6 ms, in which nothing runs if there is one worker.
+// 4 ms, in which nothing runs if there is one worker.
 #include "base/assert.h"
 #include "base/log.h"
 #include "memory/frame_pool.h"

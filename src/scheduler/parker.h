@@ -24,8 +24,8 @@ namespace rt::scheduler {
 class parker {
 public:
     // Waits for an event, an unpark or `deadline_ns`; not at all if an unpark came since the last
-    // sleep.
-    void sleep(driver::driver& on, std::int64_t deadline_ns) noexcept {
+    // sleep. True: there was an unpark.
+    bool sleep(driver::driver& on, std::int64_t deadline_ns) noexcept {
         park_state expected = park_state::running;
         // seq_cst: pairs with unpark's exchange: either it sees parked, or this sees notified.
         if (state_.cas_strong_seq_cst(expected, park_state::parked)) {
@@ -33,7 +33,8 @@ public:
         } else {
             on.poll(true);
         }
-        state_.exchange_acq_rel(park_state::running); // acquire: pairs with unpark
+        // acquire: pairs with unpark.
+        return state_.exchange_acq_rel(park_state::running) == park_state::notified;
     }
 
     // True: it took a system call.

@@ -6,6 +6,7 @@
 // Threads: notify, has_work and the views may be called by any; wait_for by one that is no worker;
 // shut_down by the owner, once. Views are relaxed reads: each figure was true a moment ago.
 #include "base/assert.h"
+#include "base/clock.h"
 #include "scheduler/pool_state.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/thread_listener.h"
@@ -67,12 +68,23 @@ void pool::wait_for(const detail::join_handle_base& handle) noexcept {
         worker& self = *state.workers[0];
         offload::set_current_pool(state.blocking);
         self.enter();
-        self.run(listener.ended);
+        self.run(listener.word);
         self.leave();
         offload::set_current_pool(nullptr);
         return;
     }
+    const std::uint64_t begin_ns = base::monotonic_ns();
+    if (state.block_on_spin.is_worth()) {
+        const bool has_ended = listener.spin(begin_ns + park_spin::spin_ns);
+        state.block_on_spin.end(has_ended);
+        if (has_ended) {
+            return;
+        }
+    }
     listener.wait();
+    if (state.may_spin) {
+        state.block_on_spin.woken_after(base::monotonic_ns() - begin_ns);
+    }
 }
 
 void pool::shut_down() noexcept {

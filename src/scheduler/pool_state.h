@@ -12,6 +12,7 @@
 #include "scheduler/futex.h"
 #include "scheduler/idle.h"
 #include "scheduler/inject_queue.h"
+#include "scheduler/park_spin.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/virtual_clock.h"
 #include "scheduler/watchdog.h"
@@ -103,6 +104,8 @@ public:
     std::vector<std::unique_ptr<inject_queue>> injected; // by node
     std::vector<std::unique_ptr<worker>> workers;
     idle sleepers;
+    bool may_spin = false;               // there is more than one CPU
+    park_spin block_on_spin;             // of the threads in wait_for
     std::vector<topology::cpu_set> pins; // by worker; empty: not pinned
     std::string placement_reason;
     std::vector<std::thread> threads;

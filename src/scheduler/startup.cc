@@ -165,6 +165,7 @@ start_fault pool::start(
     state.blocking = blocking;
     state.placement_reason = std::to_string(placed->worker_count()) +
         " workers: " + placed->count_reason() + "; " + placed->pin_reason();
+    state.may_spin = placed->machine().cpus().size() > 1;
     make_workers(state, *placed);
     tasks::set_defer([](task_header* task) noexcept {
         if (task->scheduler == detail::this_thread.scheduler) [[likely]] {

@@ -29,6 +29,9 @@ inline constexpr std::uint32_t rest_look_interval = 8;
 // sleeps: about as long as a wake-up costs the victim that would have to wake it.
 inline constexpr std::uint32_t search_rounds_max = 24;
 
+// Looks at the queues between two looks at the clock while a worker spins before it sleeps.
+inline constexpr std::uint32_t spin_looks_per_clock = 8;
+
 // Fresh tasks moved to the ring at once, at most: half a ring, which is what one thief takes.
 inline constexpr std::uint32_t share_max = 128;
 

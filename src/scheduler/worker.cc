@@ -205,7 +205,7 @@ task_header* worker::next_injected(std::size_t most) noexcept {
 
 task_header* worker::search() noexcept {
     if (is_lone()) {
-        return nullptr;
+        return look_around();
     }
     if (!is_searching_) {
         if (!pool_.sleepers.start_searching()) {
@@ -223,10 +223,34 @@ task_header* worker::search() noexcept {
             return task;
         }
         if (round == search_rounds_max || !is_private_work_about()) {
-            return nullptr;
+            return look_around();
         }
         base::cpu::relax();
     }
+}
+
+// Spins for a while before the sleep that seems to come (park_spin.h): for what others make
+// visible, and for the kernel's completions, which the park finds then.
+task_header* worker::look_around() noexcept {
+    if (!spin_.is_worth() || deferred_.count != 0) {
+        return nullptr;
+    }
+    const std::uint64_t end_ns = base::monotonic_ns() + park_spin::spin_ns;
+    do {
+        for (std::uint32_t i = 0; i < spin_looks_per_clock; ++i) {
+            base::cpu::relax();
+            if (pool_.has_work()) {
+                task_header* const task = next_injected(local_queue::capacity / 2);
+                spin_.end(true);
+                return task != nullptr ? task : steal();
+            }
+            if (driver_->needs_kick()) {
+                return nullptr;
+            }
+        }
+    } while (base::monotonic_ns() < end_ns);
+    spin_.end(false);
+    return nullptr;
 }
 
 // Nothing is left of what was stolen last: was it worth it?
@@ -291,7 +315,7 @@ void worker::stop_searching() noexcept {
     if (is_searching_) {
         is_searching_ = false;
         state.store_relaxed(worker_state::running);
-        if (pool_.sleepers.stop_searching()) {
+        if (pool_.sleepers.stop_searching() && pool_.has_work()) {
             pool_.notify(index);
         }
     }
@@ -341,10 +365,12 @@ void worker::park() noexcept {
     }
     state.store_relaxed(worker_state::parked);
     metrics::count(&worker_counters::parks);
+    const std::uint64_t before_ns = this_thread.coarse_ns; // and the turns since
+    bool was_woken = false;
     if (pool_.clock.is_paused()) [[unlikely]] {
         sleep_paused(wheel.next_deadline_ns());
     } else {
-        sleep(pool_.clock.to_monotonic(wheel.next_deadline_ns()));
+        was_woken = sleep(pool_.clock.to_monotonic(wheel.next_deadline_ns()));
     }
     metrics::count(&worker_counters::unparks);
     state.store_relaxed(worker_state::running);
@@ -357,13 +383,17 @@ void worker::park() noexcept {
         detail::call_hook(pool_.hooks->on_thread_unpark, "on_thread_unpark");
     }
     after_driver();
+    if (was_woken && pool_.may_spin) {
+        spin_.woken_after(this_thread.coarse_ns - before_ns);
+    }
     pace_.begin(counters.polls.load_relaxed(), this_thread.coarse_ns);
 }
 
-void worker::sleep(std::int64_t deadline_ns) noexcept {
+bool worker::sleep(std::int64_t deadline_ns) noexcept {
     is_delivering_ = true;
-    parker_.sleep(*driver_, deadline_ns);
+    const bool was_woken = parker_.sleep(*driver_, deadline_ns);
     is_delivering_ = false;
+    return was_woken;
 }
 
 void worker::unpark() noexcept {

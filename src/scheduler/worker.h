@@ -15,6 +15,7 @@
 #include "scheduler/fresh_stack.h"
 #include "scheduler/inject_pace.h"
 #include "scheduler/local_queue.h"
+#include "scheduler/park_spin.h"
 #include "scheduler/parker.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/steal_profit.h"
@@ -123,6 +124,7 @@ private:
     [[nodiscard]] task_header* search() noexcept;
     [[nodiscard]] task_header* steal() noexcept;
     [[nodiscard]] task_header* steal_from(worker& victim) noexcept;
+    [[nodiscard]] task_header* look_around() noexcept;
     void push(task_header* task) noexcept;
     void push_all(task_chain chain) noexcept;
     void publish_private() noexcept {
@@ -146,7 +148,7 @@ private:
     void maintain() noexcept;
     void take_deferred() noexcept;
     void park() noexcept;
-    void sleep(std::int64_t deadline_ns) noexcept;
+    bool sleep(std::int64_t deadline_ns) noexcept; // true: another thread asked for the worker
     void sleep_paused(std::int64_t deadline_ns) noexcept;
     void after_driver() noexcept;
     [[nodiscard]] bool rest() noexcept;
@@ -168,6 +170,7 @@ private:
     std::uint32_t private_left_ = private_streak_max;   // turns until the ring has some
     std::uint32_t lifo_left_ = lifo_streak_max;         // of these, from the LIFO slot in a row
     std::uint32_t ring_left_ = ring_streak_max;         // turns that the ring has then
+    park_spin spin_;
     worker* robbed_ = nullptr; // whom the last steal was from, until it is reported
     std::uint32_t robbed_tasks_ = 0;
     std::uint64_t robbed_at_ns_ = 0;

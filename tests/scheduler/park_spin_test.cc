@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+//
+// When a thread spins before it sleeps.
+#include "scheduler/park_spin.h"
+#include "support/test.h"
+
+using rt::scheduler::park_spin;
+
+Test(park_spin, nobody_spins_who_was_not_woken_early) {
+    park_spin spin;
+    cr_assert_not(spin.is_worth());
+    spin.woken_after(park_spin::short_ns);
+    cr_assert_not(spin.is_worth());
+    spin.end(false);
+    cr_assert_not(spin.is_worth());
+}
+
+Test(park_spin, an_early_wake_up_is_worth_some_spins) {
+    park_spin spin;
+    spin.woken_after(park_spin::short_ns - 1);
+    for (std::uint32_t i = 0; i < park_spin::credit_max; ++i) {
+        cr_assert(spin.is_worth());
+        spin.end(false);
+    }
+    cr_assert_not(spin.is_worth());
+}
+
+Test(park_spin, a_find_is_worth_more) {
+    park_spin spin;
+    spin.woken_after(0);
+    spin.end(false);
+    spin.end(true);
+    for (std::uint32_t i = 0; i < park_spin::credit_max; ++i) {
+        cr_assert(spin.is_worth());
+        spin.end(false);
+    }
+    cr_assert_not(spin.is_worth());
+}

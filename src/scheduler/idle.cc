@@ -52,7 +52,11 @@ bool idle::stop_searching() noexcept {
     // that read the word after their fence.
     const std::uint32_t before = word_.sub_seq_cst(one_searching);
     RT_DEBUG_ASSERT((before & count_mask) != 0);
-    return (before & count_mask) == 1;
+    if ((before & count_mask) != 1) {
+        return false;
+    }
+    fence_seq_cst(); // store-load, as in park
+    return true;
 }
 
 bool idle::park(std::uint32_t index, bool was_searching) noexcept {

@@ -141,7 +141,8 @@ struct storm {
     }
 
     void stop_searching(unsigned self) {
-        if (std::exchange(workers[self].is_searching, false) && sleepers.stop_searching()) {
+        if (std::exchange(workers[self].is_searching, false) && sleepers.stop_searching() &&
+            has_work()) {
             notify(self);
         }
     }

@@ -59,6 +59,7 @@ private:
 
     offload::pool* pool_ = nullptr;
     engine::core* runtime_ = nullptr;
+    scheduler_base* scheduler_ = nullptr; // where the task's own spawns go
 };
 
 template<typename F>

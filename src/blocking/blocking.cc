@@ -15,6 +15,7 @@ bool blocking_wait::suspend(void* self) noexcept {
     pool_ = offload::current_pool();
     RT_ASSERT(pool_ != nullptr);
     runtime_ = this_thread.runtime;
+    scheduler_ = this_thread.scheduler; // the task's own may be a group of branches
     // The outcome stays in a local until it is known that nobody else has the frame.
     if (result<void> submitted = pool_->submit(*this); !submitted) {
         refusal_ = submitted;
@@ -30,7 +31,7 @@ wait_node::cancel_result blocking_wait::on_cancel(wait_node* node) noexcept {
 
 void blocking_wait::enter() const noexcept {
     // The task holds the runtime up until leave() has woken it.
-    this_thread.scheduler = task->scheduler;
+    this_thread.scheduler = scheduler_;
     this_thread.runtime = runtime_;
 }
 

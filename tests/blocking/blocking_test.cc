@@ -11,6 +11,7 @@
 #include <rt/blocking.h>
 #include <rt/detail/atomic.h>
 #include <rt/runtime.h>
+#include <rt/select.h>
 #include <rt/spawn.h>
 #include <rt/time.h>
 #include <rt/yield.h>
@@ -59,6 +60,19 @@ rt::task<std::string> exception_text() {
         co_return error.what();
     }
     co_return "nothing was thrown";
+}
+
+rt::task<int> yields_then_gives(int value) {
+    co_await rt::yield();
+    co_return value;
+}
+
+rt::task<rt::join_handle<int>> branch_whose_closure_spawns() {
+    co_return co_await rt::blocking([] { return rt::spawn(yields_then_gives(42)); });
+}
+
+rt::task<void> yields_once() {
+    co_await rt::yield();
 }
 
 rt::task<int> sum_of_many(int count) {
@@ -250,6 +264,14 @@ Test(blocking, thousands_of_closures_share_a_few_threads) {
 
 Test(blocking, closure_may_spawn_and_may_run_another_runtime) {
     cr_assert_eq(run(use_runtimes_in_closures()), 56);
+}
+
+// The branch's own scheduler is its group, which is gone when the child wakes.
+Test(blocking, b148_closure_in_a_branch_may_spawn) {
+    run([]() -> rt::task<void> {
+        auto [child, nothing] = co_await rt::join(branch_whose_closure_spawns(), yields_once());
+        cr_assert_eq(co_await std::move(child), 42);
+    }());
 }
 
 Test(blocking, abort_withdraws_a_queued_closure) {

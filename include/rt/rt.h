@@ -22,6 +22,7 @@
 #include <rt/signal.h>
 #include <rt/spawn.h>
 #include <rt/spawn_blocking.h>
+#include <rt/spawn_on.h>
 #include <rt/sync.h>
 #include <rt/task.h>
 #include <rt/task_local.h>

@@ -136,6 +136,18 @@ public:
             scheduler(), detail::make_owned(std::forward<F>(f), std::forward<Args>(args)...), at
         );
     }
+    // A task that only worker `worker` runs (rt/spawn_on.h). Aborts with advice if there is none.
+    template<typename T>
+    join_handle<T>
+    spawn_on(std::uint32_t worker, task<T> body, detail::site at = detail::site::current()) const {
+        return detail::launch(scheduler_on(worker), std::move(body), at);
+    }
+    template<typename T>
+    join_handle<T> spawn_on(std::uint32_t worker, spawn_options options, task<T> body) const {
+        return detail::launch(
+            scheduler_on(worker), std::move(body), options.at, options.name.text()
+        );
+    }
     template<typename F>
     requires detail::blocking_function<std::decay_t<F>>
     auto spawn_blocking(F&& function, detail::site at = detail::site::current()) const {
@@ -149,10 +161,14 @@ public:
         );
     }
 
+    // Number of workers: their indices are below it.
+    [[nodiscard]] std::uint32_t worker_count() const noexcept;
+
 private:
     friend class runtime;
     explicit handle(std::shared_ptr<engine::core> core) noexcept;
     [[nodiscard]] detail::scheduler_base* scheduler() const noexcept;
+    [[nodiscard]] detail::scheduler_base* scheduler_on(std::uint32_t worker) const noexcept;
     [[nodiscard]] detail::blocking_target target() const noexcept;
 
     std::shared_ptr<engine::core> core_;

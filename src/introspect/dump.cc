@@ -154,6 +154,9 @@ void write_worker(
         out.text(" for ").duration(worker.same_turn_ns).text(" or more");
     }
     out.text("  queue ").decimal(view.queue_depth + (view.lifo_occupied ? 1U : 0U));
+    if (view.bound_depth != 0) {
+        out.text(" + ").decimal(view.bound_depth).text(" bound");
+    }
     if (view.task_id == 0) {
         out.character('\n');
         return;
@@ -179,6 +182,9 @@ void write_worker(
 void write_group(text_writer& out, const task_group& group, render_context& context) {
     out.text("---- ").decimal(group.count).text(group.count == 1 ? " task  " : " tasks  ");
     write_state_text(out, group.first.state, group.first.waits_for);
+    if (group.first.bound_to != no_worker) {
+        out.text("  bound to worker ").decimal(group.first.bound_to);
+    }
     if (group.cancelled > 0) {
         out.text("  cancelled ").decimal(group.cancelled);
     }
@@ -236,6 +242,9 @@ void write_groups_json(
         json.field("state", text_of(group->first.state));
         if (group->first.state == task_state::waiting) {
             json.field("wait", tasks::text_of(group->first.waits_for));
+        }
+        if (group->first.bound_to != no_worker) {
+            json.field("bound_to", group->first.bound_to);
         }
         json.field("cancelled", group->cancelled);
         json.key("stack").begin_array();
@@ -402,6 +411,7 @@ std::uint64_t grouping::hash_of(const task_facts& task) noexcept {
     };
     mix(task.spawn_site);
     mix(task.runtime);
+    mix(task.bound_to);
     for (const async_frame& frame : task.stack.frames) {
         mix(frame.site != 0 ? frame.site : frame.resume);
     }
@@ -410,7 +420,8 @@ std::uint64_t grouping::hash_of(const task_facts& task) noexcept {
 
 bool grouping::is_same(const task_facts& a, const task_facts& b) noexcept {
     return a.state == b.state && a.waits_for == b.waits_for && a.spawn_site == b.spawn_site &&
-        a.runtime == b.runtime && a.stack.end == b.stack.end && a.stack.frames == b.stack.frames;
+        a.runtime == b.runtime && a.bound_to == b.bound_to && a.stack.end == b.stack.end &&
+        a.stack.frames == b.stack.frames;
 }
 
 void answer_dump(progress_log& progress, bool as_json, bool full, response& answer) {

@@ -35,6 +35,7 @@ runtime_facts facts_of(engine::core& core) {
     facts.label = core.settings().name;
     facts.scheduler =
         reinterpret_cast<std::uintptr_t>(static_cast<detail::scheduler_base*>(&workers));
+    facts.addresses = workers.addresses();
     facts.settings = core.settings();
     facts.driver = text_of(workers.driver_kind());
     facts.driver_reason = core.driver_reason();

@@ -61,8 +61,9 @@ struct worker_facts {
 };
 
 struct runtime_facts {
-    std::string label;            // its name, made unique within the process
-    std::uintptr_t scheduler = 0; // what task headers point to
+    std::string label;                        // its name, made unique within the process
+    std::uintptr_t scheduler = 0;             // the pool
+    scheduler::scheduler_addresses addresses; // what task headers point to
     config settings;
     std::string driver;
     std::string driver_reason;

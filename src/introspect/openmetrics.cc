@@ -209,6 +209,13 @@ void write_workers(const metrics_input& input, metrics_writer& page) {
     each_worker(
         input,
         page,
+        "librt_worker_bound_queue_depth",
+        "Ready tasks that only this worker may run",
+        [](const worker_facts& one) { return std::uint64_t{one.view.bound_depth}; }
+    );
+    each_worker(
+        input,
+        page,
         "librt_timers",
         "Timers armed on the worker's wheel",
         [](const worker_facts& one) { return one.view.timers; }

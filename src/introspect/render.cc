@@ -180,6 +180,7 @@ void write_task_row(text_writer& out, const task_facts& task, render_context& co
     } else {
         out.decimal(task.worker);
     }
+    out.text(task.bound_to == no_worker ? "" : " bound");
     column(out, 8);
     const std::string& name = context.names.find(task.name);
     out.escaped(name.empty() ? std::string_view("-") : name);
@@ -207,7 +208,9 @@ void write_task_text(text_writer& out, const task_facts& task, render_context& c
     out.text("  age ");
     write_age(out, task.created_ns, context);
     out.text("  polls ").decimal(task.polls);
-    if (task.worker != no_worker) {
+    if (task.bound_to != no_worker) {
+        out.text("  bound to worker ").decimal(task.bound_to);
+    } else if (task.worker != no_worker) {
         out.text("  worker ").decimal(task.worker);
     }
     out.text("  runtime ").escaped(runtime_of(task, context)).character('\n');
@@ -253,6 +256,9 @@ void write_task_json(json_writer& json, const task_facts& task, render_context& 
     if (task.worker != no_worker) {
         json.field("worker", task.worker);
     }
+    if (task.bound_to != no_worker) {
+        json.field("bound_to", task.bound_to);
+    }
     json.field("cancelled", task.is_cancelled).field("consistent", task.is_consistent);
     if (task.since_ns != 0) {
         json.field("since_ns", context.age_of(task.since_ns));
@@ -293,7 +299,8 @@ void write_worker_table(text_writer& out, const runtime_facts& runtime) {
     out.text("TASK\n");
     for (const worker_facts& worker : runtime.workers) {
         const scheduler::worker_view& view = worker.view;
-        const std::size_t queued = std::size_t{view.queue_depth} + (view.lifo_occupied ? 1U : 0U);
+        const std::size_t queued =
+            view.queue_depth + (view.lifo_occupied ? 1U : 0U) + view.bound_depth;
         const std::uint64_t numbers[] = {
             queued,
             view.timers,
@@ -340,7 +347,7 @@ void write_worker_json(
     }
     json.field_id("turn", view.turn);
     json.field("queue_depth", view.queue_depth).field("lifo_occupied", view.lifo_occupied);
-    json.field("timers", view.timers);
+    json.field("bound_depth", view.bound_depth).field("timers", view.timers);
     json.field("cpu_ns", worker.time.cpu_ns).field("runqueue_wait_ns", worker.time.wait_ns);
     json.key("counters").begin_object();
     for (std::size_t i = 0; i < counter_count; ++i) {

@@ -135,6 +135,9 @@ private:
                 continue;
             }
             facts_.push_back(facts_of(task, runtime));
+            facts_.back().bound_to = runtimes_[runtime]
+                                         .addresses.worker_of(address_of(task.scheduler))
+                                         .value_or(no_worker);
             kept_.push_back(first_[i]);
             selected_.push_back(addresses_[i]);
         }
@@ -186,10 +189,14 @@ private:
         }
     }
 
+    static std::uintptr_t address_of(const detail::scheduler_base* scheduler) noexcept {
+        return reinterpret_cast<std::uintptr_t>(scheduler);
+    }
+
     [[nodiscard]] std::uint32_t runtime_of(const task_header& task) const noexcept {
-        const auto scheduler = reinterpret_cast<std::uintptr_t>(task.scheduler);
+        const std::uintptr_t scheduler = address_of(task.scheduler);
         const auto found = std::find_if(runtimes_.begin(), runtimes_.end(), [&](const auto& one) {
-            return one.scheduler == scheduler;
+            return one.addresses.include(scheduler);
         });
         return static_cast<std::uint32_t>(found - runtimes_.begin());
     }

@@ -40,8 +40,9 @@ inline constexpr std::uint32_t no_worker = UINT32_MAX;
 struct task_facts {
     std::uint64_t id = 0;
     std::uint64_t parent_id = 0;
-    std::uint32_t runtime = 0;        // index into the runtimes given
-    std::uint32_t worker = no_worker; // that runs it, or ran it last
+    std::uint32_t runtime = 0;          // index into the runtimes given
+    std::uint32_t worker = no_worker;   // that runs it, or ran it last
+    std::uint32_t bound_to = no_worker; // the only worker that may run it
     task_state state = task_state::ready;
     bool is_cancelled = false; // asked to unwind, and has not yet
     bool is_consistent = true; // the stack is true

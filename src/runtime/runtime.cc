@@ -67,6 +67,17 @@ detail::scheduler_base* handle::scheduler() const noexcept {
     return &core_->workers();
 }
 
+detail::scheduler_base* handle::scheduler_on(std::uint32_t worker) const noexcept {
+    RT_ASSERT(core_ != nullptr);
+    core_->check_process();
+    return core_->workers().bound_to_or_fatal(worker);
+}
+
+std::uint32_t handle::worker_count() const noexcept {
+    RT_ASSERT(core_ != nullptr);
+    return core_->workers().worker_count();
+}
+
 detail::blocking_target handle::target() const noexcept {
     RT_ASSERT(core_ != nullptr);
     core_->check_process();

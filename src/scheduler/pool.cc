@@ -22,6 +22,8 @@ using detail::this_thread;
 pool_state::pool_state(const config& wanted, driver::kind kind, std::uint32_t worker_count)
     : settings(wanted)
     , driver_kind(kind)
+    , bound_count(worker_count)
+    , bound(std::make_unique<bound_tasks[]>(worker_count))
     , sleepers(worker_count, stand_ins_max)
     , start_errors(worker_count, 0) {
 }
@@ -38,6 +40,20 @@ void pool_state::notify(std::uint32_t near) noexcept {
     if (const auto chosen = sleepers.worker_to_wake(near)) {
         find(*chosen)->unpark();
     }
+}
+
+void pool_state::unpark_all() noexcept {
+    for (const std::unique_ptr<worker>& each : workers) {
+        each->unpark();
+    }
+}
+
+scheduler_addresses pool_state::addresses() const noexcept {
+    return {
+        reinterpret_cast<std::uintptr_t>(facade),
+        reinterpret_cast<std::uintptr_t>(static_cast<detail::scheduler_base*>(bound.get())),
+        sizeof(bound_tasks),
+        static_cast<std::uint32_t>(workers.size())};
 }
 
 bool pool_state::has_work() const noexcept {
@@ -101,9 +117,7 @@ void pool::shut_down() noexcept {
     // release: pairs with worker::run's acquire. Unless an unhandled exception was faster.
     std::uint32_t expected = phase_running;
     static_cast<void>(state.phase.cas_strong_acq_rel(expected, phase_draining));
-    for (const std::unique_ptr<worker>& each : state.workers) {
-        each->unpark();
-    }
+    state.unpark_all();
     state.sleepers.stop_stand_ins();
     state.wake_stand_ins();
     if (state.settings.flavor == flavor::current_thread) {
@@ -159,6 +173,7 @@ worker_view pool::view(std::uint32_t index) const {
     view.task_id = view.task == nullptr ? 0 : view.task->id.load_relaxed();
     view.queue_depth = seen.queue.size();
     view.lifo_occupied = seen.has_private();
+    view.bound_depth = seen.bound.depth();
     view.timers = seen.wheel.size();
     view.counters = &seen.counters;
     return view;
@@ -170,6 +185,22 @@ std::size_t pool::injected_depth() const noexcept {
         depth += queue->size();
     }
     return depth;
+}
+
+scheduler_addresses pool::addresses() const noexcept {
+    return state_->addresses();
+}
+
+detail::scheduler_base* pool::bound_to_or_fatal(std::uint32_t index) noexcept {
+    const std::uint32_t count = worker_count();
+    if (index >= count) {
+        base::fatal(
+            "spawn_on worker %u of a runtime that has %u: indices are below worker_count()",
+            index,
+            count
+        );
+    }
+    return &state_->bound[index];
 }
 
 driver::kind pool::driver_kind() const noexcept {

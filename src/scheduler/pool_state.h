@@ -9,6 +9,7 @@
 #include "base/lock.h"
 #include "blocking/pool.h"
 #include "driver/driver.h"
+#include "scheduler/bound_tasks.h"
 #include "scheduler/futex.h"
 #include "scheduler/idle.h"
 #include "scheduler/inject_queue.h"
@@ -35,6 +36,9 @@ inline constexpr std::uint32_t stand_ins_max = 512; // see in_place.cc
 
 inline constexpr std::uint32_t no_preference = UINT32_MAX; // for notify
 
+inline constexpr std::uint32_t nobody = UINT32_MAX;        // for called_
+inline constexpr std::uint32_t everybody = UINT32_MAX - 1; // the same: the end
+
 enum phase : std::uint32_t { phase_running, phase_draining, phase_done };
 
 class pool_state {
@@ -47,6 +51,12 @@ public:
 
     // Wakes one sleeper, if the rules of idle.h ask for it. Call after work was made visible.
     void notify(std::uint32_t near) noexcept;
+
+    // Wakes every worker, for the leader of a shutdown is one of them.
+    void unpark_all() noexcept;
+
+    // The addresses of this pool and of its bound tasks.
+    [[nodiscard]] scheduler_addresses addresses() const noexcept;
 
     // Whether any queue that a searcher looks at has something in it.
     [[nodiscard]] bool has_work() const noexcept;
@@ -102,6 +112,8 @@ public:
     engine::core* owner = nullptr;
     offload::pool* blocking = nullptr;
     std::vector<std::unique_ptr<inject_queue>> injected; // by node
+    const std::uint32_t bound_count;
+    const std::unique_ptr<bound_tasks[]> bound; // by worker; stand-ins have none
     std::vector<std::unique_ptr<worker>> workers;
     idle sleepers;
     bool may_spin = false;               // there is more than one CPU
@@ -129,9 +141,13 @@ public:
 private:
     void cancel_all(worker& self) noexcept;
     void help_others(worker& self) noexcept;
+    [[nodiscard]] bool run_some(worker& self) noexcept;
+    [[nodiscard]] bool run_bound_of_others(worker& self) noexcept;
     void let_late_ones_run() noexcept;
 
     atomic<std::uint32_t> baton_{0}; // futex word; 1: somebody has it
+    // Whom the leader has called to run its bound tasks; the leader rests until it is nobody again.
+    atomic<std::uint32_t> called_{nobody};
 };
 
 // What the thread of a worker or stand-in does first: name, signals, pin, memory.

@@ -9,6 +9,9 @@
 // overtaken by the task that it has queued, and by the end of the runtime with it; the count of
 // guests is what shutdown waits for.
 //
+// None of this is about tasks that are bound to a worker: they name another scheduler, and come to
+// bound_tasks.cc.
+//
 // Who is woken for it is idle.h's business; on_kick, at the end, is what a worker in a long turn
 // does with its private tasks when the watchdog asks.
 #include "scheduler/pool_state.h"
@@ -160,6 +163,7 @@ void worker::defer(task_header* task) noexcept {
 }
 
 void worker::take_deferred() noexcept {
+    bound.take_deferred();
     const task_chain chain = std::exchange(deferred_, {});
     push_all(chain);
     if (chain.count > 1 && !is_lone()) {

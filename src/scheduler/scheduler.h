@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,8 +47,29 @@ struct worker_view {
     std::uint64_t turn = 0;        // changes with every turn given to a task
     std::uint32_t queue_depth = 0; // ring only
     bool lifo_occupied = false;
+    std::size_t bound_depth = 0; // ready tasks that only this worker runs
     std::uint64_t timers = 0;
     const metrics::worker_counters* counters = &metrics::no_counters;
+};
+
+// What the headers of a pool's tasks may name as their scheduler, as addresses, for observers.
+struct scheduler_addresses {
+    std::uintptr_t pool = 0;
+    std::uintptr_t bound = 0; // of the tasks that are bound to worker 0; the others follow
+    std::size_t bound_bytes = 0;
+    std::uint32_t workers = 0;
+
+    // The worker that the tasks of `scheduler` are bound to, if they are.
+    [[nodiscard]] std::optional<std::uint32_t> worker_of(std::uintptr_t scheduler) const noexcept {
+        const std::uintptr_t offset = scheduler - bound;
+        if (scheduler < bound || offset >= bound_bytes * workers) {
+            return std::nullopt;
+        }
+        return static_cast<std::uint32_t>(offset / bound_bytes);
+    }
+    [[nodiscard]] bool include(std::uintptr_t scheduler) const noexcept {
+        return scheduler == pool || worker_of(scheduler);
+    }
 };
 
 // Why a pool could not be started; an empty text means that it was.
@@ -76,6 +98,9 @@ public:
     void schedule_joiner(detail::task_header* task) noexcept override;
     void schedule_new(detail::task_header* task) noexcept override;
 
+    // Where the tasks go that only worker `index` runs. Aborts with advice if there is none.
+    [[nodiscard]] detail::scheduler_base* bound_to_or_fatal(std::uint32_t index) noexcept;
+
     // Runs until `handle` has ended: on the calling thread for current_thread, else parks it.
     void wait_for(const detail::join_handle_base& handle) noexcept; // called outside tasks
 
@@ -93,6 +118,7 @@ public:
     [[nodiscard]] std::uint32_t view_count() const noexcept;
     [[nodiscard]] worker_view view(std::uint32_t index) const; // below view_count()
     [[nodiscard]] std::size_t injected_depth() const noexcept; // over all nodes
+    [[nodiscard]] scheduler_addresses addresses() const noexcept;
     [[nodiscard]] driver::kind driver_kind() const noexcept;
     // How the workers were placed and pinned, and why.
     [[nodiscard]] const std::string& placement_reason() const noexcept;

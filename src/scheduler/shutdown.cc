@@ -12,6 +12,8 @@
 //  5. When no task is left but such as were spawned during the shutdown, of which there may be
 //     more and more, the injection queues are closed, looked through once more, and the phase
 //     becomes done. A spawn that comes later is cancelled by the spawner.
+//     A task that is bound to another worker is run there all the same: the leader calls that
+//     worker, waits while it runs such tasks, and takes over what they have queued.
 //  6. Workers end; the owner joins them, waits for threads from outside that are still waking
 //     somebody, and destroys the drivers.
 //
@@ -41,15 +43,15 @@ namespace rt::scheduler {
 namespace {
 
 struct abort_walk {
-    const detail::scheduler_base* ours;
+    scheduler_addresses ours;
     std::uint32_t live = 0;
 };
 
 [[clang::no_sanitize("thread")]] bool
-is_live_and_ours(const task_header* task, const detail::scheduler_base* ours) noexcept {
+is_live_and_ours(const task_header* task, const scheduler_addresses& ours) noexcept {
     // acquire: pairs with create_task's release of the id.
     const std::uint64_t id = task->id.load_acquire();
-    if (id == 0 || task->scheduler != ours) {
+    if (id == 0 || !ours.include(reinterpret_cast<std::uintptr_t>(task->scheduler))) {
         return false;
     }
     const std::uint64_t state = task->state.load_acquire();
@@ -74,7 +76,7 @@ void abort_one(void* block, void* context) noexcept {
 }
 
 struct list_walk {
-    const detail::scheduler_base* ours;
+    scheduler_addresses ours;
     std::vector<unfinished_task> found;
 };
 
@@ -105,7 +107,7 @@ struct list_walk {
 } // namespace
 
 std::vector<unfinished_task> pool::unfinished() const {
-    list_walk walk{this, {}};
+    list_walk walk{addresses(), {}};
     memory::for_each_header(&list_one, &walk);
     return std::move(walk.found);
 }
@@ -123,14 +125,51 @@ void pool_state::drain(worker& self) noexcept {
             cancel_all(self);
             // release: pairs with the acquire below and in inject.
             phase.store_release(phase_done);
-            futex_wake_all(phase);
+            called_.store_release(everybody); // release: pairs with the acquire below
+            futex_wake_all(called_);
             wake_stand_ins();
             return;
         }
     }
-    while (phase.load_acquire() != phase_done) {
-        futex_wait(phase, phase_draining);
+    self.is_at_rest.store_release(true); // release: pairs with run_bound_of_others
+    for (;;) {
+        const std::uint32_t called = called_.load_acquire(); // acquire: pairs with the leader
+        if (called == everybody) {
+            return;
+        }
+        if (called == self.index) {
+            self.run_bound();
+            called_.store_release(nobody); // release: the leader goes on with what these have done
+            futex_wake_all(called_);
+        } else {
+            futex_wait(called_, called);
+        }
     }
+}
+
+// One worker at a time, and the leader rests: there is only ever one thread that ends tasks.
+bool pool_state::run_bound_of_others(worker& self) noexcept {
+    bool any = false;
+    for (const std::unique_ptr<worker>& other : workers) {
+        // acquire: pairs with drain. One that blocks in place comes late, and holds its tasks up.
+        if (other.get() == &self || other->bound.depth() == 0 ||
+            !other->is_at_rest.load_acquire()) {
+            continue;
+        }
+        called_.store_release(other->index); // release: pairs with drain's acquire
+        futex_wake_all(called_);
+        while (called_.load_acquire() != nobody) { // acquire: pairs with drain's release
+            futex_wait(called_, other->index);
+        }
+        self.take_over(*other);
+        any = true;
+    }
+    return any;
+}
+
+bool pool_state::run_some(worker& self) noexcept {
+    const bool has_run = self.run_some();
+    return run_bound_of_others(self) || has_run;
 }
 
 void pool_state::see_guests_off() noexcept {
@@ -185,20 +224,23 @@ void pool_state::cancel_all(worker& self) noexcept {
     }
     for (;;) {
         let_late_ones_run();
-        abort_walk walk{facade};
+        abort_walk walk{addresses()};
         memory::for_each_header(&abort_one, &walk);
         // Between two walks, which cost as much as there are headers, many turns.
         bool any = false;
-        for (int round = 0; round < shutdown_rounds && self.run_some(); ++round) {
+        for (int round = 0; round < shutdown_rounds && run_some(self); ++round) {
             any = true;
         }
         if (walk.live == 0) {
             for (const std::unique_ptr<inject_queue>& queue : injected) {
                 queue->close();
             }
+            for (const std::unique_ptr<worker>& each : workers) {
+                each->bound.close();
+            }
             // A spawn that slipped in before the close is in a queue now; nothing comes after it.
             memory::for_each_header(&abort_one, &walk);
-            while (self.run_some()) {
+            while (run_some(self)) {
             }
             if (walk.live == 0) {
                 pass_baton();
@@ -227,12 +269,10 @@ bool pool_state::on_unhandled(const std::exception_ptr& exception) noexcept {
         static_cast<void>(phase.cas_strong_acq_rel(expected, phase_draining));
         if (settings.flavor == flavor::current_thread) {
             // The loop goes on until block_on's own task has ended.
-            abort_walk walk{facade};
+            abort_walk walk{addresses()};
             memory::for_each_header(&abort_one, &walk);
         } else {
-            for (const std::unique_ptr<worker>& each : workers) {
-                each->unpark();
-            }
+            unpark_all();
             sleepers.stop_stand_ins();
             wake_stand_ins();
         }
@@ -252,9 +292,7 @@ void pool_state::inject(std::uint32_t node, task_chain chain) noexcept {
         return;
     }
     if (phase.load_relaxed() != phase_running) { // relaxed: the leader looks again by itself
-        for (const std::unique_ptr<worker>& worker : workers) {
-            worker->unpark();
-        }
+        unpark_all();
         wake_stand_ins();
         return;
     }

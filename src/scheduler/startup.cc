@@ -160,6 +160,9 @@ start_fault pool::start(
     }
     if (hooks.on_task_spawn || hooks.on_task_terminate) {
         this->hooks = &hooks;
+        for (std::uint32_t i = 0; i < placed->worker_count(); ++i) {
+            state.bound[i].hooks = &hooks;
+        }
     }
     state.owner = owner;
     state.blocking = blocking;
@@ -170,6 +173,8 @@ start_fault pool::start(
     tasks::set_defer([](task_header* task) noexcept {
         if (task->scheduler == detail::this_thread.scheduler) [[likely]] {
             detail::this_thread.worker->defer(task);
+        } else if (task->scheduler == &detail::this_thread.worker->bound) {
+            detail::this_thread.worker->bound.defer(task);
         } else {
             task->scheduler->schedule_joiner(task); // a branch: its group waits for the driver
         }

@@ -5,9 +5,10 @@
 // A turn is one task. Where the next one comes from, in order: now and then the injection queue, so
 // that a busy worker cannot starve it; the private places, where the task that was woken last and
 // the newest spawn are, whose data is warm, but not more than private_streak_max times in a row;
-// the ring, in FIFO order; the injection queue in earnest; a victim's ring. Then the worker sleeps
-// on its driver. After a private streak the ring has up to ring_streak_max turns or, when it is
-// empty, the oldest spawn has one; so nothing starves.
+// the ring, in FIFO order, in turns with the tasks that are bound to this worker; the injection
+// queue in earnest; a victim's ring. Then the worker sleeps on its driver. After a private streak
+// the ring has up to ring_streak_max turns or, when it is empty, the oldest spawn has one; so
+// nothing starves.
 #include "scheduler/worker.h"
 
 #include "base/arch.h"
@@ -29,12 +30,14 @@ using detail::this_thread;
 using metrics::worker_counters;
 
 worker::worker(pool_state& pool, std::uint32_t own_index, std::uint32_t own_node) noexcept
-    : index(own_index)
+    : bound(own_index < pool.bound_count ? pool.bound[own_index] : unbound_)
+    , index(own_index)
     , node(own_node)
     , wheel(base::monotonic_ns())
     , pool_(pool)
     , random_(own_index + 1)
     , pace_(pool.settings.inject_interval) {
+    bound.bind(*this);
 }
 
 worker::~worker() {
@@ -142,6 +145,9 @@ task_header* worker::next_local() noexcept {
     }
     if (ring_left_ != 0) {
         --ring_left_;
+        if (bound.has_ready()) [[unlikely]] {
+            return next_bound_or_queued();
+        }
         if (task_header* const task = queue.pop()) {
             return task;
         }
@@ -160,20 +166,42 @@ task_header* worker::next_local() noexcept {
     if (task_header* const task = take_private()) {
         return task;
     }
+    if (bound.has_ready()) [[unlikely]] {
+        return next_bound_or_queued();
+    }
     return queue.pop();
+}
+
+task_header* worker::next_bound_or_queued() noexcept {
+    is_turn_of_ring_ = !is_turn_of_ring_;
+    if (is_turn_of_ring_) {
+        if (task_header* const task = queue.pop()) {
+            return task;
+        }
+    }
+    return bound.pop();
 }
 
 task_header* worker::next() noexcept {
     if (--until_inject_ == 0) {
         until_inject_ = pace_.interval();
-        if (task_header* const task = next_injected(local_queue::capacity / 2)) {
+        if (task_header* const task = next_from_others()) {
             return task;
         }
     }
     if (task_header* const task = next_local()) {
         return task;
     }
-    return next_injected(local_queue::capacity / 2);
+    return next_from_others();
+}
+
+// What other threads have queued, for this worker alone or for all of the node.
+task_header* worker::next_from_others() noexcept {
+    bound.take_inbound();
+    if (task_header* const task = next_injected(local_queue::capacity / 2)) {
+        return task;
+    }
+    return bound.pop();
 }
 
 // Takes this worker's share of the first injection queue that has something, nearest first, but not
@@ -345,14 +373,14 @@ void worker::after_driver() noexcept {
 }
 
 void worker::park() noexcept {
-    if (deferred_.count != 0) {
+    if (deferred_.count != 0 || bound.has_deferred()) {
         maintain();
         return;
     }
     if (pool_.hooks != nullptr) [[unlikely]] {
         stop_searching(); // others are not woken while somebody searches, and a hook may take long
         detail::call_hook(pool_.hooks->on_thread_park, "on_thread_park");
-        if (lifo_ != nullptr || fresh_.size() != 0 || !queue.is_empty()) {
+        if (lifo_ != nullptr || fresh_.size() != 0 || !queue.is_empty() || bound.has_ready()) {
             return;
         }
     }
@@ -414,6 +442,18 @@ bool worker::run_some() noexcept {
         any = true;
     }
     return any;
+}
+
+void worker::run_bound() noexcept {
+    bound.take_deferred();
+    bound.take_inbound();
+    for (std::size_t left = bound.depth(); left != 0; --left) {
+        task_header* const task = bound.pop();
+        if (task == nullptr) {
+            break;
+        }
+        run_task(task);
+    }
 }
 
 void worker::wait_until(std::int64_t deadline_ns) noexcept {

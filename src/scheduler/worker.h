@@ -12,6 +12,7 @@
 #include "driver/driver.h"
 #include "driver/timer_wheel.h"
 #include "metrics/worker_counters.h"
+#include "scheduler/bound_tasks.h"
 #include "scheduler/fresh_stack.h"
 #include "scheduler/inject_pace.h"
 #include "scheduler/local_queue.h"
@@ -73,9 +74,12 @@ public:
 
     // For shutdown. Runs what is in reach without waiting; true: something was run.
     bool run_some() noexcept;
+    // Runs each of the worker's bound tasks that are ready once.
+    void run_bound() noexcept;
     // Waits for a wake-up or `deadline_ns`.
     void wait_until(std::int64_t deadline_ns) noexcept;
-    // Moves the tasks queued on `other`, whose thread must be at rest, to this worker.
+    // Moves the tasks queued on `other`, whose thread must be at rest, to this worker, but for
+    // those that are bound.
     void take_over(worker& other) noexcept;
 
     // For rt::block_in_place, see in_place.cc; on the thread, in a turn. False: nothing is changed,
@@ -95,10 +99,12 @@ public:
     void be_lone() noexcept { is_lone_ = true; }
 
     [[nodiscard]] bool has_local_work() const noexcept {
-        return !queue.is_empty() || has_private_.load_relaxed();
+        return !queue.is_empty() || has_private_.load_relaxed() || bound.depth() != 0;
     }
 
     local_queue queue;
+    bound_tasks& bound;             // what only this worker runs
+    atomic<bool> is_at_rest{false}; // it waits in drain() for the leader
     metrics::worker_counters counters;
     const std::uint32_t index;
     const std::uint32_t node;
@@ -120,6 +126,7 @@ private:
     void run_task(task_header* task) noexcept;
     [[nodiscard]] task_header* next_local() noexcept;
     [[nodiscard]] task_header* next_injected(std::size_t most) noexcept;
+    [[nodiscard, gnu::noinline]] task_header* next_from_others() noexcept;
     [[nodiscard]] task_header* next() noexcept;
     [[nodiscard]] task_header* search() noexcept;
     [[nodiscard]] task_header* steal() noexcept;
@@ -134,6 +141,8 @@ private:
     class queue_use;
 
     [[nodiscard]] task_header* take_private() noexcept;
+    // From the ring and the bound tasks, of which there are some, in turns.
+    [[nodiscard, gnu::noinline, gnu::cold]] task_header* next_bound_or_queued() noexcept;
     // Lets others have some of the spawned tasks, if there are enough of them.
     void share() noexcept {
         if (fresh_.size() >= 2 && !is_lone()) {
@@ -153,6 +162,7 @@ private:
     void after_driver() noexcept;
     [[nodiscard]] bool rest() noexcept;
 
+    bound_tasks unbound_; // a stand-in's, always empty
     pool_state& pool_;
     std::unique_ptr<driver::driver> driver_;
     // What the thread was before enter(): the worker of another runtime, if one dies in its task.
@@ -176,6 +186,7 @@ private:
     std::uint64_t robbed_at_ns_ = 0;
     std::uint32_t rest_looks_ = 0;
     bool is_searching_ = false;
+    bool is_turn_of_ring_ = false;
     // Written by the owner, read by its own signal handler.
     volatile bool is_in_turn_ = false;
     volatile bool is_using_queues_ = false;

@@ -47,7 +47,7 @@ Test(dump, equal_stacks_are_one_group_with_count_ages_and_examples) {
     cr_assert_eq(sorted[1]->examples[1], 0U);
 }
 
-Test(dump, what_differs_in_state_reason_spawn_site_or_depth_is_apart) {
+Test(dump, what_differs_in_state_reason_spawn_site_depth_or_worker_is_apart) {
     grouping groups;
     groups.add(waiting(1, 5, 1));
     task_facts other = waiting(2, 5, 1);
@@ -62,7 +62,10 @@ Test(dump, what_differs_in_state_reason_spawn_site_or_depth_is_apart) {
     other = waiting(5, 5, 1);
     other.stack.frames.pop_back();
     groups.add(other);
-    cr_assert_eq(groups.sorted().size(), 5U);
+    other = waiting(6, 5, 1);
+    other.bound_to = 1;
+    groups.add(other);
+    cr_assert_eq(groups.sorted().size(), 6U);
 }
 
 Test(dump, groups_of_equal_size_are_ordered_oldest_first) {

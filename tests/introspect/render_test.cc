@@ -79,6 +79,22 @@ Test(render, the_holder_of_a_lock_is_named) {
     cr_assert(out.view().find("\"held_by\":\"7\"") != std::string_view::npos);
 }
 
+Test(render, a_bound_task_names_its_worker) {
+    const std::vector<runtime_facts> runtimes = one_runtime();
+    render_context context(runtimes, 1'000'000, 0);
+    task_facts task;
+    task.id = 5;
+    task.worker = 3;
+    task.bound_to = 3;
+    rt::base::growing_writer text(1 << 16);
+    rt::introspect::write_task_text(text, task, context);
+    cr_assert(text.view().find("bound to worker 3") != std::string_view::npos);
+    rt::base::growing_writer out(1 << 16);
+    rt::base::json_writer json(out);
+    rt::introspect::write_task_json(json, task, context);
+    cr_assert(out.view().find("\"bound_to\":3") != std::string_view::npos);
+}
+
 Test(render, a_name_is_cut_at_64_bytes) {
     const std::string name(200, 'n');
     rt::introspect::name_cache names;

@@ -53,6 +53,10 @@ public:
             .detach();
     }
 
+    rt::detail::scheduler_base* bound_to(std::uint32_t worker) {
+        return core_->workers().bound_to_or_fatal(worker);
+    }
+
 private:
     static rt::config settings() {
         rt::config made;
@@ -169,6 +173,20 @@ Test(snapshot, who_waits_for_a_lock_is_shown_with_its_holder) {
     }
     cr_assert_eq(holders[reinterpret_cast<std::uintptr_t>(&lock)], holder);
     cr_assert_eq(holders[reinterpret_cast<std::uintptr_t>(&table)], holder);
+}
+
+Test(snapshot, a_bound_task_is_shown_with_its_worker) {
+    observed_core core;
+    rt::detail::launch(core.bound_to(1), waits(0), rt::detail::site::current()).detach();
+    core.spawn(waits(0));
+    walk_result result;
+    while (count_states(result)[task_state::waiting] < 2) {
+    }
+    std::map<std::uint32_t, int> bound;
+    const auto runtimes = observed().read();
+    walk_tasks(runtimes, no_deadline, [&](const task_facts& task) { ++bound[task.bound_to]; });
+    cr_assert_eq(bound[1], 1);
+    cr_assert_eq(bound[rt::introspect::no_worker], 1);
 }
 
 Test(snapshot, a_deadline_that_has_passed_cuts_the_walk_after_a_batch) {

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+//
+// Queueing a bound task, and how rt::spawn_on and rt::spawn_local find where to.
+//
+// A thread from outside counts as a guest of the pool while it is here, as in pool::schedule: the
+// task that it has queued may run, end, and with it the runtime, before the worker is unparked.
+#include "scheduler/bound_tasks.h"
+
+#include "base/assert.h"
+#include "scheduler/pool_state.h"
+#include "scheduler/worker.h"
+#include "task/task.h"
+
+#include <rt/detail/context.h>
+#include <rt/spawn_on.h>
+
+#include <utility>
+
+namespace rt::scheduler {
+
+using detail::this_thread;
+using metrics::worker_counters;
+
+bound_tasks::~bound_tasks() {
+    RT_ASSERT(ready_.first == nullptr && deferred_.first == nullptr && inbound_.is_empty());
+}
+
+void bound_tasks::append(task_chain& list, task_chain added) noexcept {
+    added.last->queue_next = nullptr;
+    (list.last == nullptr ? list.first : list.last->queue_next) = added.first;
+    list.last = added.last;
+    list.count += added.count;
+}
+
+void bound_tasks::schedule(task_header* task) noexcept {
+    if (this_thread.worker == owner_) {
+        owner_->counters.local_schedules.bump_relaxed(1);
+        append(ready_, {task, task, 1});
+        depth_.bump_relaxed(1);
+        return;
+    }
+    pool_state& pool = owner_->pool();
+    // acquire: pairs with the release in drain. After the end only a spawn comes here, whose handle
+    // keeps the pool; see pool::schedule.
+    if (pool.phase.load_acquire() == phase_done) {
+        push_inbound(task);
+        return;
+    }
+    pool.guests.add_acq_rel(1);
+    push_inbound(task);
+    pool.guests.sub_acq_rel(1); // release: pairs with see_guests_off
+}
+
+void bound_tasks::schedule_new(task_header* task) noexcept {
+    if (owner_->pool().phase.load_relaxed() != phase_running) {
+        task->state.or_relaxed(detail::state_aborted); // as in pool::schedule_new
+    }
+    schedule(task);
+}
+
+void bound_tasks::push_inbound(task_header* task) noexcept {
+    metrics::add(&worker_counters::remote_schedules, 1);
+    if (!inbound_.push(task)) {
+        tasks::cancel_unstarted(task);
+        return;
+    }
+    pool_state& pool = owner_->pool();
+    if (pool.phase.load_relaxed() != phase_running) { // relaxed: the leader looks again by itself
+        pool.unpark_all();
+        return;
+    }
+    owner_->unpark();
+}
+
+task_header* bound_tasks::pop() noexcept {
+    task_header* const task = ready_.first;
+    if (task == nullptr) {
+        return nullptr;
+    }
+    ready_.first = task->queue_next;
+    if (ready_.first == nullptr) {
+        ready_.last = nullptr;
+    }
+    --ready_.count;
+    depth_.store_relaxed(ready_.count + deferred_.count);
+    return task;
+}
+
+void bound_tasks::take_inbound() noexcept {
+    const task_chain chain = inbound_.pop(UINT32_MAX);
+    if (chain.count != 0) {
+        metrics::add(&worker_counters::injected, chain.count);
+        append(ready_, chain);
+        depth_.store_relaxed(ready_.count + deferred_.count);
+    }
+}
+
+void bound_tasks::defer(task_header* task) noexcept {
+    metrics::count(&worker_counters::yields);
+    append(deferred_, {task, task, 1});
+    depth_.store_relaxed(ready_.count + deferred_.count);
+}
+
+void bound_tasks::take_deferred() noexcept {
+    if (const task_chain chain = std::exchange(deferred_, {}); chain.first != nullptr) {
+        append(ready_, chain);
+    }
+}
+
+} // namespace rt::scheduler
+
+namespace rt::detail {
+
+scheduler_base* scheduler_of_worker_or_fatal(std::uint32_t worker) noexcept {
+    auto* const pool = static_cast<scheduler::pool*>(current_scheduler_or_fatal("rt::spawn_on"));
+    return pool->bound_to_or_fatal(worker);
+}
+
+scheduler_base* scheduler_of_this_worker_or_fatal() noexcept {
+    if (this_thread.worker == nullptr) {
+        base::fatal(
+            "rt::spawn_local outside a worker: call it from a task, or say which worker with "
+            "rt::spawn_on or rt::handle::spawn_on"
+        );
+    }
+    // A stand-in (in_place.cc) rests when its worker is back: a worker gets the task.
+    const scheduler::worker& self = *this_thread.worker;
+    return &self.pool().bound[self.index % self.pool().bound_count];
+}
+
+} // namespace rt::detail
+
+namespace rt {
+
+std::optional<std::uint32_t> worker_index() noexcept {
+    const scheduler::worker* const self = detail::this_thread.worker;
+    const bool is_worker = self != nullptr && self->index < self->pool().bound_count;
+    return is_worker ? std::optional(self->index) : std::nullopt;
+}
+
+} // namespace rt

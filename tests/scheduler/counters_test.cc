@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: MIT
+//
+// What the counters of the workers say of a few known events, on a runtime that does nothing else.
+#include "metrics/worker_counters.h"
+#include "runtime/core.h"
+#include "support/test.h"
+#include "task/gate.h"
+
+#include <rt/detail/atomic.h>
+#include <rt/runtime.h>
+#include <rt/spawn.h>
+#include <rt/spawn_on.h>
+#include <rt/sync/mpsc.h>
+#include <rt/time.h>
+#include <rt/yield.h>
+
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+using rt::task;
+using rt::metrics::worker_counters;
+using rt::test::gate;
+using rt::test::with_workers;
+
+TestSuite(counters, .timeout = 60);
+
+// A runtime whose workers can be looked at. Counts from before are not seen.
+class counted {
+public:
+    explicit counted(std::uint32_t workers)
+        : core_(std::make_shared<rt::engine::core>(with_workers(workers))) {
+        cr_assert(core_->start().text.empty());
+    }
+    ~counted() { core_->shut_down(); }
+
+    [[nodiscard]] rt::scheduler::pool& pool() { return core_->workers(); }
+
+    // The sum over all workers; with `outside`, of all other threads too.
+    template<typename Member>
+    std::uint64_t sum(Member member, bool outside = false) {
+        std::uint64_t total = outside ? (rt::metrics::external_counters.*member).load_relaxed() : 0;
+        for (std::uint32_t i = 0; i < pool().worker_count(); ++i) {
+            total += (pool().view(i).counters->*member).load_relaxed();
+        }
+        return total;
+    }
+
+    rt::join_handle<void> spawn(task<void> body) {
+        return rt::detail::launch(&pool(), std::move(body), rt::detail::site::current());
+    }
+    void block_on(task<void> body) {
+        const rt::join_handle<void> root = spawn(std::move(body));
+        pool().wait_for(root);
+    }
+    void wait_until_parked() {
+        for (std::uint32_t i = 0; i < pool().worker_count(); ++i) {
+            while (pool().view(i).state != rt::scheduler::worker_state::parked) {
+                std::this_thread::yield();
+            }
+        }
+    }
+
+private:
+    std::shared_ptr<rt::engine::core> core_;
+};
+
+task<void> nothing() {
+    co_return;
+}
+
+task<void> spawns_and_joins(int depth) {
+    if (depth != 0) {
+        co_await rt::spawn(spawns_and_joins, depth - 1);
+    }
+}
+
+task<void> waits_at(gate* at) {
+    co_await at->wait();
+}
+
+task<void> holds(rt::atomic<int>* held, const rt::atomic<bool>* is_over) {
+    held->add_acq_rel(1);
+    while (!is_over->load_acquire()) {
+        std::this_thread::yield();
+    }
+    co_return;
+}
+
+} // namespace
+
+// ---- turns --------------------------------------------------------------------------------------
+
+namespace {
+
+// Counts its own turns between suspensions, through the header's counter.
+task<std::uint32_t> takes(rt::mpsc::receiver<int> from) {
+    while (co_await from.recv()) {
+    }
+    co_return rt::detail::this_thread.task->polls;
+}
+
+task<void> feeds_and_counts(std::uint32_t* turns) {
+    auto [to, from] = rt::mpsc::channel<int>(1);
+    auto child = rt::spawn(takes(std::move(from)));
+    co_await rt::yield(); // it waits
+    cr_assert(co_await to.send(1));
+    co_await rt::yield(); // it has taken the value, and waits again
+    { const auto ends = std::move(to); }
+    *turns = co_await std::move(child);
+}
+
+} // namespace
+
+Test(counters, b013_a_task_has_as_many_turns_as_it_was_woken) {
+    counted runtime(0);
+    std::uint32_t turns = 0;
+    runtime.block_on(feeds_and_counts(&turns));
+    cr_assert_eq(turns, 3U, "%u: begun, woken by a value, woken by the end", turns);
+}
+
+Test(counters, b026_the_root_has_no_turn_without_a_wake) {
+    counted runtime(0);
+    gate at;
+    std::thread opener([&] {
+        while (at.waiting() == 0) {
+            std::this_thread::yield();
+        }
+        for (int i = 0; i < 100; ++i) {
+            runtime.spawn(nothing()).detach();
+        }
+        at.open();
+    });
+    std::uint32_t turns = 0;
+    runtime.block_on([](gate* where, std::uint32_t* count) -> task<void> {
+        co_await where->wait();
+        *count = rt::detail::this_thread.task->polls;
+    }(&at, &turns));
+    opener.join();
+    cr_assert_eq(turns, 2U);
+}
+
+Test(counters, b187_every_turn_is_counted_once) {
+    for (const std::uint32_t workers : {0U, 1U, 2U}) {
+        counted runtime(workers);
+        const std::uint64_t before = runtime.sum(&worker_counters::polls);
+        for (int i = 0; i < 50; ++i) {
+            runtime.block_on(nothing());
+        }
+        cr_assert_eq(runtime.sum(&worker_counters::polls) - before, 50U);
+    }
+}
+
+// ---- where tasks are queued ---------------------------------------------------------------------
+
+Test(counters, b014_b015_b188_spawns_inside_are_local_and_from_outside_remote) {
+    for (const std::uint32_t workers : {0U, 1U, 2U}) {
+        counted runtime(workers);
+        // From here: the root, which this thread queues. Inside: two spawns, and a wake for each
+        // join that has suspended.
+        const std::uint64_t before = runtime.sum(&worker_counters::remote_schedules, true);
+        runtime.block_on(spawns_and_joins(2));
+        cr_assert_eq(runtime.sum(&worker_counters::remote_schedules, true) - before, 1U);
+        const std::uint64_t local = runtime.sum(&worker_counters::local_schedules);
+        cr_assert(local >= 2 && local <= 4, "%lu", static_cast<unsigned long>(local));
+    }
+}
+
+Test(counters, b014_a_wake_from_another_thread_is_one_remote_schedule) {
+    counted runtime(0);
+    gate at;
+    std::thread opener([&] {
+        while (at.waiting() == 0) {
+            std::this_thread::yield();
+        }
+        at.open();
+    });
+    runtime.block_on(waits_at(&at));
+    opener.join();
+    cr_assert_eq(runtime.sum(&worker_counters::remote_schedules, true), 2U, "spawn and wake");
+    cr_assert_eq(runtime.sum(&worker_counters::local_schedules), 0U);
+}
+
+Test(counters, b183_one_spawn_from_outside_counts_once) {
+    counted runtime(2);
+    const std::uint64_t spawned = runtime.sum(&worker_counters::spawned, true);
+    const std::uint64_t remote = runtime.sum(&worker_counters::remote_schedules, true);
+    runtime.block_on(nothing());
+    cr_assert_eq(runtime.sum(&worker_counters::spawned, true) - spawned, 1U);
+    cr_assert_eq(runtime.sum(&worker_counters::remote_schedules, true) - remote, 1U);
+}
+
+Test(counters, b177_the_injected_depth_counts_spawns_that_nobody_has_taken) {
+    counted idle(0);
+    rt::join_handle<void> queued = idle.spawn(nothing());
+    cr_assert_eq(idle.pool().injected_depth(), 1U);
+    idle.pool().wait_for(queued);
+    cr_assert_eq(idle.pool().injected_depth(), 0U);
+
+    counted busy(2);
+    rt::atomic<int> held{0};
+    rt::atomic<bool> is_over{false};
+    std::vector<rt::join_handle<void>> all;
+    for (std::uint32_t i = 0; i < 2; ++i) {
+        all.push_back(rt::detail::launch(
+            busy.pool().bound_to_or_fatal(i), holds(&held, &is_over), rt::detail::site::current()
+        ));
+    }
+    while (held.load_acquire() != 2) {
+        std::this_thread::yield();
+    }
+    for (std::size_t i = 1; i <= 10; ++i) {
+        all.push_back(busy.spawn(nothing()));
+        cr_assert_eq(busy.pool().injected_depth(), i);
+    }
+    all.push_back(
+        rt::detail::launch(busy.pool().bound_to_or_fatal(1), nothing(), rt::detail::site::current())
+    );
+    cr_assert_eq(busy.pool().view(1).bound_depth, 1U);
+    cr_assert_eq(busy.pool().view(0).bound_depth, 0U);
+    is_over.store_release(true);
+    for (const auto& each : all) {
+        busy.pool().wait_for(each);
+    }
+    cr_assert_eq(busy.pool().view(1).bound_depth, 0U);
+    cr_assert_eq(busy.pool().injected_depth(), 0U);
+}
+
+namespace {
+
+// Three hundred tasks become ready in one turn, more than the ring has room for: the oldest half
+// stays. (Tasks that are spawned have a place of their own, and overflow nothing.)
+task<void> wakes_three_hundred(gate* at) {
+    std::vector<rt::join_handle<void>> children;
+    for (int i = 0; i < 300; ++i) {
+        children.push_back(rt::spawn(waits_at, at));
+    }
+    while (at->waiting() != 300) {
+        co_await rt::yield();
+    }
+    const std::uint64_t before = rt::metrics::this_worker->overflows.load_relaxed();
+    at->open();
+    cr_assert_eq(rt::metrics::this_worker->overflows.load_relaxed() - before, 1U);
+    for (auto& each : children) {
+        co_await std::move(each);
+    }
+}
+
+} // namespace
+
+Test(counters, b189_a_ring_that_is_full_overflows_once) {
+    counted runtime(0);
+    gate at;
+    runtime.block_on(wakes_three_hundred(&at));
+}
+
+// ---- sleep --------------------------------------------------------------------------------------
+
+Test(counters, b179_b180_parks_and_unparks_differ_by_one_while_a_worker_sleeps) {
+    counted runtime(2);
+    runtime.block_on([]() -> task<void> {
+        co_await rt::sleep(1ms);
+    }());
+    runtime.wait_until_parked();
+    for (std::uint32_t i = 0; i < 2; ++i) {
+        // The park is counted after the state is shown.
+        const worker_counters& seen = *runtime.pool().view(i).counters;
+        while (seen.parks.load_relaxed() != seen.unparks.load_relaxed() + 1) {
+            std::this_thread::yield();
+        }
+        cr_assert_geq(seen.parks.load_relaxed(), 1U);
+    }
+}
+
+Test(counters, b186_a_task_that_is_taken_from_a_held_worker_is_counted_as_stolen) {
+    counted runtime(2);
+    runtime.wait_until_parked();
+    runtime.block_on([]() -> task<void> {
+        rt::atomic<int> ran{0};
+        auto child = rt::spawn(
+            [](rt::atomic<int>* flag) -> task<void> {
+                flag->store_release(1);
+                co_return;
+            },
+            &ran
+        );
+        while (ran.load_acquire() == 0) {
+            std::this_thread::yield();
+        }
+        co_await std::move(child);
+    }());
+    cr_assert_eq(runtime.sum(&worker_counters::steal_tasks), 1U);
+    cr_assert_eq(runtime.sum(&worker_counters::steal_operations), 1U);
+}

@@ -215,6 +215,34 @@ Test(snapshot, tasks_of_other_runtimes_are_not_shown) {
 
 // Goal: every task that lives throughout is reported once, however fast the others come and go.
 // Method: walks while two tasks spawn without end.
+Test(snapshot, b202_a_walk_over_sleeping_workers_keeps_nobody_from_waking) {
+    observed_core core;
+    for (int round = 0; round < 100; ++round) {
+        const auto runtimes = observed().read();
+        walk_tasks(runtimes, no_deadline, [](const task_facts&) {});
+        core.spawn(idles());
+        while (rt::introspect::count_tasks_alive() != 0) {
+        }
+    }
+}
+
+Test(snapshot, b203_ten_thousand_ready_tasks_behind_held_workers_are_all_seen) {
+    observed_core core;
+    shared_state state;
+    core.spawn(spins(&state));
+    core.spawn(spins(&state));
+    while (state.spinning.load_acquire() < 2) {
+    }
+    for (int i = 0; i < 10'000; ++i) {
+        core.spawn(idles());
+    }
+    walk_result result;
+    std::map<task_state, int> counts = count_states(result);
+    state.stop.store_release(true);
+    cr_assert_eq(counts[task_state::ready], 10'000);
+    cr_assert_eq(counts[task_state::running], 2);
+}
+
 Test(snapshot, a_walk_during_churn_shows_each_lasting_task_once) {
     observed_core core;
     static rt::atomic<bool> stop{false};

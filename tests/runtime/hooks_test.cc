@@ -145,6 +145,39 @@ Test(hooks, b072_what_the_park_hook_spawns_is_run_before_sleeping) {
     });
 }
 
+Test(hooks, b071_a_root_that_the_park_hook_wakes_is_run_before_sleeping) {
+    rt::test::on_every_runtime([](rt::config config) {
+        rt::notify note;
+        rt::atomic<bool> has_given{false};
+        config.workers = config.flavor == rt::flavor::current_thread ? 0 : 1;
+        config.hooks.on_thread_park = [&] {
+            if (!has_given.exchange_acq_rel(true)) {
+                note.notify_one();
+            }
+        };
+        rt::block_on(config, wait_for_note(&note));
+    });
+}
+
+// The worker never sleeps, since its hook always makes work: the wheel must be looked at all the
+// same.
+Test(hooks, b073_a_park_hook_that_always_makes_work_does_not_stop_timers) {
+    rt::test::on_every_runtime([](rt::config config) {
+        rt::notify note;
+        config.workers = config.flavor == rt::flavor::current_thread ? 0 : 1;
+        config.hooks.on_thread_park = [&] {
+            note.notify_one();
+        };
+        rt::runtime runtime(config);
+        rt::join_handle<void> timer = runtime.get_handle().spawn([]() -> rt::task<void> {
+            co_await rt::sleep(5ms);
+        }());
+        while (!timer.is_finished()) {
+            runtime.block_on(wait_for_note(&note));
+        }
+    });
+}
+
 Test(hooks, b075_b076_spawn_and_terminate_are_called_once_per_task) {
     constexpr int count = 1000;
     rt::test::on_every_runtime([](rt::config config) {

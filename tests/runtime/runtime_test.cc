@@ -9,6 +9,7 @@
 #include <rt/blocking.h>
 #include <rt/runtime.h>
 #include <rt/spawn.h>
+#include <rt/sync/mpsc.h>
 #include <rt/time.h>
 #include <rt/yield.h>
 
@@ -334,6 +335,38 @@ Test(runtime, handle_spawn_at_owns_callable_and_arguments) {
 }
 
 // ---- in odd places ------------------------------------------------------------------------------
+
+namespace {
+
+task<void> receives(rt::mpsc::receiver<int> from) {
+    while (co_await from.recv()) {
+    }
+}
+
+// Wakes a task when its thread ends.
+struct last_word {
+    std::optional<rt::mpsc::unbounded_sender<int>> to;
+    ~last_word() {
+        if (to) {
+            static_cast<void>(to->send(1));
+        }
+    }
+};
+
+} // namespace
+
+Test(runtime, b031_a_thread_local_may_wake_tasks_when_the_runtime_is_gone) {
+    for (const std::uint32_t workers : {0U, 2U}) {
+        std::thread([workers] {
+            thread_local last_word word;
+            auto [to, from] = rt::mpsc::unbounded_channel<int>();
+            word.to = std::move(to);
+            rt::runtime runtime(with_workers(workers));
+            runtime.get_handle().spawn(receives(std::move(from))).detach();
+            cr_assert_eq(runtime.block_on(seven()), 7);
+        }).join();
+    }
+}
 
 Test(runtime, b032_one_in_a_thread_local_is_destroyed_with_its_thread) {
     for (const std::uint32_t workers : {0U, 2U}) {

@@ -37,6 +37,7 @@ using rt::test::everywhere;
 using rt::test::findings;
 using rt::test::gate;
 using rt::test::joins;
+using rt::test::on_each_flavor;
 using rt::test::resident;
 using rt::test::with_workers;
 
@@ -286,6 +287,26 @@ Test(bound_tasks, b057_the_driver_is_looked_at_before_one_that_has_yielded_runs_
             cr_assert(turns < 10, "%d", turns);
         }
     }
+}
+
+Test(bound_tasks, b140_many_tasks_each_with_a_local_child_are_all_joined) {
+    on_each_flavor([](rt::runtime& runtime) {
+        std::vector<rt::join_handle<void>> parents;
+        rt::atomic<int> count{0};
+        for (int i = 0; i < 128; ++i) {
+            parents.push_back(runtime.get_handle().spawn([](rt::atomic<int>* ended) -> task<void> {
+                co_await rt::spawn_local(
+                    [](rt::atomic<int>* of) -> task<void> {
+                        co_await rt::yield();
+                        of->add_acq_rel(1);
+                    },
+                    ended
+                );
+            }(&count)));
+        }
+        runtime.block_on(joins(&parents));
+        cr_assert_eq(count.load_relaxed(), 128);
+    });
 }
 
 // ---- they stay ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 #include "runtime/core.h"
 #include "support/test.h"
 #include "task/gate.h"
+#include "task/sockets.h"
 
 #include <rt/detail/atomic.h>
 #include <rt/runtime.h>
@@ -257,6 +258,58 @@ Test(counters, b189_a_ring_that_is_full_overflows_once) {
     counted runtime(0);
     gate at;
     runtime.block_on(wakes_three_hundred(&at));
+}
+
+namespace {
+
+task<void> counts_what_it_woke(gate* at, const rt::scheduler::pool* pool) {
+    std::vector<rt::join_handle<void>> children;
+    for (int i = 0; i < 10; ++i) {
+        children.push_back(rt::spawn(waits_at, at));
+    }
+    while (at->waiting() != 10) {
+        co_await rt::yield();
+    }
+    at->open();
+    cr_assert_eq(pool->view(0).queue_depth, 9U);
+    cr_assert(pool->view(0).lifo_occupied, "the last one");
+    for (auto& each : children) {
+        co_await std::move(each);
+    }
+    cr_assert_eq(pool->view(0).queue_depth, 0U);
+}
+
+task<void> opens_sockets() {
+    const std::uint64_t opened = rt::metrics::this_worker->sources_opened.load_relaxed();
+    const std::uint64_t closed = rt::metrics::this_worker->sources_closed.load_relaxed();
+    {
+        rt::test::sockets pair;
+        pair.write('x');
+        cr_assert_eq(co_await rt::test::read_one(&pair.near), 'x');
+        std::thread writer([&] { pair.write('y'); });
+        cr_assert_eq(co_await rt::test::read_one(&pair.near), 'y');
+        writer.join();
+        static_cast<void>(co_await rt::timeout(1ms, rt::test::read_one(&pair.near)));
+        cr_assert_eq(rt::metrics::this_worker->sources_opened.load_relaxed() - opened, 1U);
+        cr_assert_eq(rt::metrics::this_worker->sources_closed.load_relaxed() - closed, 0U);
+    }
+    // The driver lets go at its next turn.
+    while (rt::metrics::this_worker->sources_closed.load_relaxed() - closed != 1) {
+        co_await rt::yield();
+    }
+}
+
+} // namespace
+
+Test(counters, b190_the_depth_of_the_queue_is_what_is_ready) {
+    counted runtime(0);
+    gate at;
+    runtime.block_on(counts_what_it_woke(&at, &runtime.pool()));
+}
+
+Test(counters, b195_sources_are_counted_when_they_are_watched_and_when_they_go) {
+    counted runtime(0);
+    runtime.block_on(opens_sockets());
 }
 
 // ---- sleep --------------------------------------------------------------------------------------

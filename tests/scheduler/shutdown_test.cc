@@ -8,6 +8,7 @@
 #include "base/captured.h"
 #include "support/test.h"
 #include "task/gate.h"
+#include "task/sockets.h"
 
 #include <rt/blocking.h>
 #include <rt/detail/atomic.h>
@@ -22,8 +23,12 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
+#include <string_view>
 #include <thread>
 #include <vector>
+
+#include <sys/socket.h>
 
 namespace {
 
@@ -332,6 +337,78 @@ Test(shutdown, b087_destructors_that_wake_other_tasks_do_no_harm) {
             co_await rt::sleep(1ms);
         }());
         runtime.reset();
+        cr_assert_eq(counted.live.load_relaxed(), 0);
+    });
+}
+
+Test(shutdown, b088_destructors_wake_others_while_the_roots_exception_leaves) {
+    on_all([](std::unique_ptr<rt::runtime> runtime) {
+        census counted;
+        std::mutex lock;
+        std::array<gate, 20> gates;
+        bool is_caught = false;
+        try {
+            const std::unique_ptr<rt::runtime> dies = std::move(runtime);
+            dies->block_on(
+                [](std::array<gate, 20>* all, std::mutex* held, census* members) -> task<void> {
+                    for (std::size_t i = 0; i < all->size(); ++i) {
+                        gate* const next = &(*all)[(i + 1) % all->size()];
+                        rt::spawn(
+                            opens_when_it_dies(&(*all)[i], opener(next, held), member(*members))
+                        )
+                            .detach();
+                    }
+                    co_await rt::yield();
+                    throw std::runtime_error("the root's own");
+                }(&gates, &lock, &counted)
+            );
+        } catch (const std::runtime_error& error) {
+            is_caught = std::string_view(error.what()) == "the root's own";
+        }
+        cr_assert(is_caught);
+        cr_assert_eq(counted.live.load_relaxed(), 0);
+    });
+}
+
+namespace {
+
+task<void> reads_for_ever(rt::test::sockets* pair, member /*owned*/) {
+    for (;;) {
+        static_cast<void>(co_await rt::test::read_one(&pair->near));
+    }
+}
+
+} // namespace
+
+Test(shutdown, b090_bytes_that_arrive_meanwhile_do_no_harm) {
+    on_all([](std::unique_ptr<rt::runtime> runtime) {
+        census counted;
+        std::vector<std::unique_ptr<rt::test::sockets>> pairs;
+        for (int i = 0; i < 10; ++i) {
+            pairs.push_back(std::make_unique<rt::test::sockets>());
+            runtime->get_handle()
+                .spawn(reads_for_ever(pairs.back().get(), member(counted)))
+                .detach();
+        }
+        rt::atomic<bool> has_begun{false};
+        rt::atomic<bool> is_over{false};
+        std::thread writer([&] {
+            while (!is_over.load_acquire()) {
+                for (const auto& each : pairs) {
+                    // Nobody reads any more at the end: the pipe may be full.
+                    static_cast<void>(!::send(each->far, "x", 1, MSG_DONTWAIT));
+                }
+                has_begun.store_release(true);
+            }
+        });
+        runtime->block_on([](const rt::atomic<bool>* begun) -> task<void> {
+            while (!begun->load_acquire()) {
+                co_await rt::sleep(1ms);
+            }
+        }(&has_begun));
+        runtime.reset();
+        is_over.store_release(true);
+        writer.join();
         cr_assert_eq(counted.live.load_relaxed(), 0);
     });
 }

@@ -276,6 +276,35 @@ Test(join_set, b127_members_that_were_aborted_report_it) {
     });
 }
 
+Test(join_set, b128_members_of_a_runtime_that_is_gone_are_cancelled) {
+    on_each_flavor([](rt::runtime& runtime) {
+        census counted;
+        rt::join_set<int> set;
+        {
+            rt::runtime other(rt::test::with_workers(1));
+            other.block_on([](rt::join_set<int>* into, census* all) -> task<void> {
+                for (int i = 0; i < 16; ++i) {
+                    into->spawn(for_ever, all);
+                }
+                co_return;
+            }(&set, &counted));
+        }
+        cr_assert_eq(counted.live.load_relaxed(), 0);
+        const int cancelled = runtime.block_on([](rt::join_set<int>* from) -> task<int> {
+            int count = 0;
+            while (rt::join_handle<int> ended = co_await from->join_next()) {
+                try {
+                    static_cast<void>(ended.take());
+                } catch (const rt::join_error&) {
+                    ++count;
+                }
+            }
+            co_return count;
+        }(&set));
+        cr_assert_eq(cancelled, 16);
+    });
+}
+
 Test(join_set, b129_join_all_returns_all_or_cancels_the_rest) {
     on_each_flavor([](rt::runtime& runtime) { cr_assert(runtime.block_on(joins_all())); });
 }

@@ -120,10 +120,56 @@ def examples(tree):
             yield source, 1, f"no test runs {name}", instead
 
 
+TEST = re.compile(r"^Test\(\s*(\w+)\s*,\s*(\w+)", re.M)
+BEHAVIOUR = re.compile(r"B(\d{3})  ([^|]+) \| (none: \S.*|\w+/\w+(?: \w+/\w+)*)$")
+BEHAVIOURS = 233
+
+
+def numbered_tests(tree):
+    """Every unit test: suite/name, the numbers that the name begins with, and where it is."""
+    for source in tree.sources:
+        if re.match(r"tests/.*_test\.cc$", source.path):
+            for match in TEST.finditer(source.text):
+                suite, name = match.groups()
+                prefix = re.match(r"(?:b\d{3}_)*", name).group(0)
+                numbers = [int(number) for number in re.findall(r"\d{3}", prefix)]
+                yield f"{suite}/{name}", numbers, source, source.line_of(match.start())
+
+
+def behaviours(tree):
+    """tests/behaviours and the tests name each other."""
+    tests = list(numbered_tests(tree))
+    known = {test for test, *_ in tests}
+    page = next((source for source in tree.sources if source.path == "tests/behaviours"), None)
+    shown = {}  # number -> the tests of its line
+    for line, text in enumerate(page.lines if page else (), 1):
+        if text.startswith("#"):
+            continue
+        match = BEHAVIOUR.match(text)
+        if not match or int(match.group(1)) in shown:
+            instead = "write each number once: B001  what it is | SUITE/TEST... or none: why"
+            yield page, line, "a line that says nothing new", instead
+            continue
+        proof = match.group(3)
+        shown[int(match.group(1))] = [] if proof.startswith("none:") else proof.split()
+        for test in shown[int(match.group(1))]:
+            if test not in known:
+                yield page, line, f"there is no test {test}", "name one that there is, or none: why"
+    for number in range(1, BEHAVIOURS + 1) if page else ():
+        if number not in shown:
+            yield page, 1, f"B{number:03} is missing", "add its line"
+    for test, numbers, source, line in tests:
+        for number in numbers:
+            if test not in shown.get(number, ()):
+                what = f"{test} is not in tests/behaviours"
+                yield source, line, what, f"add it to the line B{number:03}"
+
+
 CHECKS = {
     "public-names": public_names,
     "probes": probes,
     "metrics": metrics,
     "environment": environment,
     "examples": examples,
+    "behaviours": behaviours,
 }

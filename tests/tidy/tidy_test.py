@@ -285,6 +285,12 @@ CASES = [
     ("a metric on no page", "metrics", "src/task/names.cc", ("librt_polls", "librt_parks"), 5),
     ("a variable on no page", "environment", "src/task/names.cc", ("_WORKERS", "_CPUS"), 9),
     ("an example that no test runs", "examples", "examples/lost.cc", "int main() {}\n", 1),
+    ("a behaviour without its line", "behaviours", "tests/behaviours", "B001  x | none: y\n", 1),
+    ("a behaviour twice", "behaviours", "tests/behaviours", "B001  x | none: y\n" * 2, 2),
+    ("a behaviour without a reason", "behaviours", "tests/behaviours", "B001  x | none:\n", 1),
+    ("a test that is not there", "behaviours", "tests/behaviours", "# x\nB001  x | a/b\n", 2),
+    ("a test in no list", "behaviours", "tests/a/a_test.cc", "\nTest(a, b001_b) {\n}\n", 3),
+    ("a test without a number", "behaviours", "tests/a/a_test.cc", "\nTest(a, b) {\n}\n", None),
     ("a macro that man does not know", "man", "man/rt_thing.3", (".SH NAME", ".NO x\n.SH NAME"), 3),
     ("a link that leads nowhere", "man", "man/rt_thing.3", ("See rt_thing", "See rt_lost"), 6),
     (

@@ -103,7 +103,7 @@ Test(watchdog, a_signal_at_any_moment_loses_no_task) {
         rt::atomic<bool> is_over{false};
         rt::atomic<long> done{0};
         std::thread signaller([&] {
-            for (int i = 0; i < 20'000; ++i) {
+            for (int i = 0; i < 20'000 || done.load_relaxed() == 0; ++i) {
                 ::syscall(SYS_tgkill, ::getpid(), tids[static_cast<std::size_t>(i % 2)], SIGURG);
             }
             is_over.store_release(true);

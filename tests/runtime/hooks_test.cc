@@ -247,3 +247,33 @@ Test(hooks, b082_a_hook_that_throws_is_reported_and_harmless) {
     cr_assert(got.says("hook on_task_terminate has thrown: on purpose"));
     cr_assert(got.says("hook on_thread_start has thrown"));
 }
+
+Test(hooks, b082_every_hook_may_throw_on_every_runtime) {
+    const rt::test::captured got = rt::test::capture([] {
+        rt::test::on_every_runtime([](rt::config config) {
+            const auto fails = [] {
+                throw std::runtime_error("on purpose");
+            };
+            config.hooks.on_thread_start = fails;
+            config.hooks.on_thread_stop = fails;
+            config.hooks.on_thread_park = fails;
+            config.hooks.on_thread_unpark = fails;
+            config.hooks.on_task_spawn = [](const rt::task_info&) {
+                throw std::runtime_error("on purpose");
+            };
+            config.hooks.on_task_terminate = config.hooks.on_task_spawn;
+            rt::block_on(config, spawn_many(3));
+            rt::block_on(config, use_threads());
+        });
+    });
+    cr_assert(got.has_exited(), "%s", got.text.c_str());
+    for (const char* hook :
+         {"on_thread_start",
+          "on_thread_stop",
+          "on_thread_park",
+          "on_thread_unpark",
+          "on_task_spawn",
+          "on_task_terminate"}) {
+        cr_assert(got.says(hook), "%s", hook);
+    }
+}

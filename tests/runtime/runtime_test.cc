@@ -314,6 +314,18 @@ Test(runtime, a_handle_may_outlive_its_runtime) {
     cr_assert_throw(late.take(), rt::join_error);
 }
 
+Test(runtime, an_empty_handle_aborts) {
+    const captured got = capture([] {
+        rt::handle::try_current()
+            .spawn([]() -> task<void> {
+                co_return;
+            }())
+            .detach();
+    });
+    cr_assert(got.was_aborted());
+    cr_assert(got.says("core_ != nullptr"), "%s", got.text.c_str());
+}
+
 Test(runtime, handle_spawn_at_owns_callable_and_arguments) {
     everywhere([](rt::runtime& runtime) {
         const rt::handle onto = runtime.get_handle();

@@ -159,7 +159,7 @@ Test(worker, b063_timers_fire_although_others_spin) {
 }
 
 Test(worker, b054_an_endless_chain_of_spawns_starves_nobody) {
-    for (const std::uint32_t workers : {0U, 1U, 2U, 4U}) {
+    for (const std::uint32_t workers : {0U, 1U, 2U, 4U, 8U}) {
         rt::atomic<bool> is_over{false};
         rt::runtime runtime(with_workers(workers));
         runtime.block_on(respawns_beside(3, &is_over));
@@ -202,7 +202,7 @@ task<std::size_t> saturates(std::vector<pair_state>* pairs) {
 } // namespace
 
 Test(worker, b053_pairs_that_wake_each_other_starve_nobody) {
-    for (const std::uint32_t workers : {0U, 1U, 2U, 4U}) {
+    for (const std::uint32_t workers : {0U, 1U, 2U, 4U, 8U}) {
         rt::runtime runtime(with_workers(workers));
         std::vector<pair_state> pairs;
         for (int i = 0; i < 100; ++i) {
@@ -370,7 +370,7 @@ Test(worker, b055_a_task_that_holds_its_worker_does_not_hold_what_it_has_spawned
 
 Test(worker, b055_a_task_that_holds_its_worker_does_not_hold_what_it_has_woken) {
     for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
-        for (const std::uint32_t workers : {2U, 4U}) {
+        for (const std::uint32_t workers : {2U, 4U, 8U}) {
             rt::runtime runtime(with_workers(workers, driver));
             for (const int count : {1, 2, 100}) {
                 runtime.block_on(holds_until_woken_ran(count));
@@ -381,9 +381,11 @@ Test(worker, b055_a_task_that_holds_its_worker_does_not_hold_what_it_has_woken) 
 
 Test(worker, a_task_that_holds_its_worker_does_not_hold_its_timers) {
     for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
-        rt::runtime runtime(with_workers(2, driver));
-        for (int i = 0; i < 20; ++i) {
-            runtime.block_on(holds_until_sleeper_woke());
+        for (const std::uint32_t workers : {2U, 8U}) {
+            rt::runtime runtime(with_workers(workers, driver));
+            for (int i = 0; i < 20; ++i) {
+                runtime.block_on(holds_until_sleeper_woke());
+            }
         }
     }
 }
@@ -433,9 +435,11 @@ Test(worker, b064_a_worker_that_blocks_after_an_event_does_not_wedge_the_runtime
 #    endif
 #endif
     for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
-        rt::runtime runtime(with_workers(2, driver));
-        for (int i = 0; i < 20; ++i) {
-            runtime.block_on(two_readers_block_for_each_other());
+        for (const std::uint32_t workers : {2U, 8U}) {
+            rt::runtime runtime(with_workers(workers, driver));
+            for (int i = 0; i < 20; ++i) {
+                runtime.block_on(two_readers_block_for_each_other());
+            }
         }
     }
 }
@@ -467,9 +471,11 @@ Test(worker, a_task_that_holds_its_worker_does_not_hold_what_has_yielded) {
 #    endif
 #endif
     for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
-        rt::runtime runtime(with_workers(2, driver));
-        for (int i = 0; i < 20; ++i) {
-            runtime.block_on(yields_beside_a_task_that_waits_for_it());
+        for (const std::uint32_t workers : {2U, 8U}) {
+            rt::runtime runtime(with_workers(workers, driver));
+            for (int i = 0; i < 20; ++i) {
+                runtime.block_on(yields_beside_a_task_that_waits_for_it());
+            }
         }
     }
 }

@@ -219,16 +219,16 @@ Test(bound_tasks, run_in_the_order_in_which_they_were_spawned) {
 }
 
 Test(bound_tasks, b011_are_not_starved_and_starve_nobody) {
-    everywhere([](rt::runtime& runtime) {
-        rt::atomic<bool> is_over{false};
+    const rt::atomic<bool> never{false}; // outlives the tasks that the runtime ends
+    everywhere([&](rt::runtime& runtime) {
         const rt::handle onto = runtime.get_handle();
         for (std::uint32_t worker = 0; worker < onto.worker_count(); ++worker) {
             for (int i = 0; i < 10; ++i) {
-                onto.spawn_on(worker, yields(&is_over)).detach();
-                onto.spawn(yields(&is_over)).detach();
+                onto.spawn_on(worker, yields(&never)).detach();
+                onto.spawn(yields(&never)).detach();
             }
-            onto.spawn_on(worker, respawns_locally(&is_over)).detach();
-            onto.spawn_on(worker, respawns(&is_over)).detach();
+            onto.spawn_on(worker, respawns_locally(&never)).detach();
+            onto.spawn_on(worker, respawns(&never)).detach();
         }
         gate at;
         std::vector<rt::join_handle<void>> served;
@@ -244,7 +244,6 @@ Test(bound_tasks, b011_are_not_starved_and_starve_nobody) {
         });
         runtime.block_on(joins(&served));
         opener.join();
-        is_over.store_release(true);
     });
 }
 

@@ -75,7 +75,7 @@ struct relay : channel_base<T> {
 
 } // namespace
 
-Test(mpsc_model, b150_senders_wait_for_room_and_lose_nothing) {
+Test(mpsc_model, senders_wait_for_room_and_lose_nothing) {
     rt::model::skip_with_sanitizers();
     expect_good<relay<large>>("1 sender, 2 values, room for 1", bounded(5), shape{1, 2, 1});
     expect_good<relay<large>>("2 senders, room for 1", bounded(3), shape{2, 1, 1});
@@ -84,7 +84,7 @@ Test(mpsc_model, b150_senders_wait_for_room_and_lose_nothing) {
     expect_broken<relay<large>>("no wake", broken(fault::no_wake, 3), shape{1, 2, 1});
 }
 
-Test(mpsc_model, b150_holds_in_weak_memory) {
+Test(mpsc_model, holds_in_weak_memory) {
     rt::model::skip_with_sanitizers();
     expect_good<relay<large>>("1 sender, weak", bounded(3, true), shape{1, 2, 1});
     expect_good<relay<large>>("2 senders, weak", bounded(2, true), shape{2, 1, 1});
@@ -281,7 +281,7 @@ Test(mpsc_model, try_send_and_try_recv_find_what_is_there) {
     expect_broken<trying<small>>("try, no wake", broken(fault::no_wake, 3), 1U, std::uint64_t{2});
 }
 
-Test(mpsc_model, b155_a_receiver_closes_or_goes) {
+Test(mpsc_model, a_receiver_closes_or_goes) {
     rt::model::skip_with_sanitizers();
     expect_good<parting>("close", bounded(3), farewell::closes, false, false);
     expect_good<parting>("close, permits", bounded(3), farewell::closes, true, false);

@@ -48,6 +48,11 @@ public:
         return true;
     }
 
+    // Whether the next sleep will not be one: a hint.
+    [[nodiscard]] bool is_notified() const noexcept {
+        return state_.load_relaxed() == park_state::notified;
+    }
+
 private:
     enum class park_state : std::uint32_t { running, parked, notified };
 

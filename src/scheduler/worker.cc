@@ -260,7 +260,7 @@ task_header* worker::search() noexcept {
 // Spins for a while before the sleep that seems to come (park_spin.h): for what others make
 // visible, and for the kernel's completions, which the park finds then.
 task_header* worker::look_around() noexcept {
-    if (!spin_.is_worth() || deferred_.count != 0) {
+    if (!spin_.is_worth() || deferred_.count != 0 || bound.has_deferred()) {
         return nullptr;
     }
     const std::uint64_t end_ns = base::monotonic_ns() + park_spin::spin_ns;
@@ -272,8 +272,8 @@ task_header* worker::look_around() noexcept {
                 spin_.end(true);
                 return task != nullptr ? task : steal();
             }
-            if (driver_->needs_kick()) {
-                return nullptr;
+            if (parker_.is_notified() || driver_->needs_kick()) {
+                return nullptr; // the sleep will be none
             }
         }
     } while (base::monotonic_ns() < end_ns);

@@ -87,6 +87,7 @@ void worker_main(pool_state& pool, worker& self, std::size_t pin, atomic<std::ui
 }
 
 void make_workers(pool_state& state, const topology::placement& placed) {
+    state.may_spin = placed.machine().cpus().size() > 1;
     const std::size_t nodes = std::max<std::size_t>(placed.machine().nodes().size(), 1);
     for (std::size_t node = 0; node < nodes; ++node) {
         state.injected.push_back(std::make_unique<inject_queue>());
@@ -168,7 +169,6 @@ start_fault pool::start(
     state.blocking = blocking;
     state.placement_reason = std::to_string(placed->worker_count()) +
         " workers: " + placed->count_reason() + "; " + placed->pin_reason();
-    state.may_spin = placed->machine().cpus().size() > 1;
     make_workers(state, *placed);
     tasks::set_defer([](task_header* task) noexcept {
         if (task->scheduler == detail::this_thread.scheduler) [[likely]] {

@@ -29,8 +29,10 @@ inline constexpr std::uint32_t rest_look_interval = 8;
 // sleeps: about as long as a wake-up costs the victim that would have to wake it.
 inline constexpr std::uint32_t search_rounds_max = 24;
 
-// Looks at the queues between two looks at the clock while a worker spins before it sleeps.
-inline constexpr std::uint32_t spin_looks_per_clock = 8;
+// Between two looks at the queues while a worker spins before it sleeps. A look takes the line that
+// producers write away from them, and finds one task at a time where a later one finds many: with a
+// look every 50 ns, 1000 spawns from outside took 5.2 ms in place of 1.5.
+inline constexpr std::uint64_t spin_look_ns = 500;
 
 // Fresh tasks moved to the ring at once, at most: half a ring, which is what one thief takes.
 inline constexpr std::uint32_t share_max = 128;

@@ -263,20 +263,24 @@ task_header* worker::look_around() noexcept {
     if (!spin_.is_worth() || deferred_.count != 0 || bound.has_deferred()) {
         return nullptr;
     }
-    const std::uint64_t end_ns = base::monotonic_ns() + park_spin::spin_ns;
-    do {
-        for (std::uint32_t i = 0; i < spin_looks_per_clock; ++i) {
-            base::cpu::relax();
-            if (pool_.has_work()) {
-                task_header* const task = next_injected(local_queue::capacity / 2);
-                spin_.end(true);
-                return task != nullptr ? task : steal();
-            }
-            if (parker_.is_notified() || driver_->needs_kick()) {
-                return nullptr; // the sleep will be none
-            }
+    const std::uint64_t begin_ns = base::monotonic_ns();
+    std::uint64_t look_ns = begin_ns;
+    for (std::uint64_t now = begin_ns; now - begin_ns < park_spin::spin_ns;
+         now = base::monotonic_ns()) {
+        base::cpu::relax();
+        if (now < look_ns) {
+            continue;
         }
-    } while (base::monotonic_ns() < end_ns);
+        look_ns = now + spin_look_ns;
+        if (pool_.has_work()) {
+            task_header* const task = next_injected(local_queue::capacity / 2);
+            spin_.end(true);
+            return task != nullptr ? task : steal();
+        }
+        if (parker_.is_notified() || driver_->needs_kick()) {
+            return nullptr; // the sleep will be none
+        }
+    }
     spin_.end(false);
     return nullptr;
 }

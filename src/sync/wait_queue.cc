@@ -58,32 +58,32 @@ void sync_lock::lock_slow() noexcept {
 }
 
 void wait_list::push_back(sync_wait* waiter) noexcept {
-    waiter->next_ = nullptr;
-    waiter->previous_ = last_;
-    waiter->epoch_ = epoch_;
-    (last_ == nullptr ? first_ : last_->next_) = waiter;
+    waiter->links_.next = nullptr;
+    waiter->links_.previous = last_;
+    waiter->links_.epoch = epoch_;
+    (last_ == nullptr ? first_ : last_->links_.next) = waiter;
     last_ = waiter;
 }
 
 sync_wait* wait_list::pop_front() noexcept {
     sync_wait* const waiter = first_;
-    RT_ASSERT(waiter != nullptr && waiter->epoch_ == epoch_);
-    first_ = waiter->next_;
-    (first_ == nullptr ? last_ : first_->previous_) = nullptr;
-    waiter->epoch_ = epoch_ - 1;
+    RT_ASSERT(waiter != nullptr && waiter->links_.epoch == epoch_);
+    first_ = waiter->links_.next;
+    (first_ == nullptr ? last_ : first_->links_.previous) = nullptr;
+    waiter->links_.epoch = epoch_ - 1;
     return waiter;
 }
 
 bool wait_list::remove(sync_wait* waiter) noexcept {
-    if (waiter->epoch_ != epoch_) {
+    if (waiter->links_.epoch != epoch_) {
         return false;
     }
-    sync_wait* const before = waiter->previous_;
-    sync_wait* const after = waiter->next_;
-    RT_ASSERT((before == nullptr ? first_ : before->next_) == waiter);
-    (before == nullptr ? first_ : before->next_) = after;
-    (after == nullptr ? last_ : after->previous_) = before;
-    waiter->epoch_ = epoch_ - 1;
+    sync_wait* const before = waiter->links_.previous;
+    sync_wait* const after = waiter->links_.next;
+    RT_ASSERT((before == nullptr ? first_ : before->links_.next) == waiter);
+    (before == nullptr ? first_ : before->links_.next) = after;
+    (after == nullptr ? last_ : after->links_.previous) = before;
+    waiter->links_.epoch = epoch_ - 1;
     return true;
 }
 
@@ -95,7 +95,7 @@ void wake_list::add_all(wait_list& from) noexcept {
     if (from.first_ == nullptr) {
         return;
     }
-    (last_ == nullptr ? first_ : last_->next_) = from.first_;
+    (last_ == nullptr ? first_ : last_->links_.next) = from.first_;
     last_ = from.last_;
     from.first_ = nullptr;
     from.last_ = nullptr;

@@ -22,9 +22,9 @@
 
 namespace rt::detail {
 
-inline constexpr std::size_t frame_granule = 64;     // a cache line: frames never share one
-inline constexpr std::size_t frame_class_count = 16; // up to 1 KiB; larger frames use malloc
-inline constexpr std::size_t header_class = 16;      // the index of the type-stable class
+inline constexpr std::size_t frame_granule = 32;     // neighbours may share a cache line
+inline constexpr std::size_t frame_class_count = 32; // up to 1 KiB; larger frames use malloc
+inline constexpr std::size_t header_class = 32;      // the index of the type-stable class
 inline constexpr std::size_t frame_batch = 64;       // blocks moved to or from the node's pool
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -92,16 +92,22 @@ private:
     [[nodiscard]] bool enroll_and_commit(void* self) noexcept;
     static void retry(void* frame) noexcept;
 
+    struct links {
+        sync_wait* next;     // in a wait_list: guarded by its lock; in a wake_list: by its owner
+        sync_wait* previous; // in a wait_list
+        std::uint32_t epoch; // in a wait_list: of the list, see there
+    };
+
     const sync_wait_type* type_;
     void* object_;
-    sync_wait* next_;     // in a wait_list: guarded by its lock; in a wake_list: by its owner
-    sync_wait* previous_; // in a wait_list
-    std::uint32_t epoch_; // in a wait_list: of the list, see there
-    bool is_starved_ = false;
     union {
-        retry_frame retry_;            // a task's, between suspend and retry
+        links links_;       // of one that is enrolled, or taken out
+        retry_frame retry_; // a task's, between suspend and retry: before it is enrolled
+    };
+    union {
         atomic<std::uint32_t> signal_; // a blocked thread's; set once
     };
+    bool is_starved_ = false;
 };
 
 // Those that wait, first come first. All members are guarded by the lock of the object that has it.
@@ -146,8 +152,8 @@ public:
     wake_list& operator=(const wake_list&) = delete;
 
     void add(sync_wait* waiter) noexcept {
-        waiter->next_ = nullptr;
-        (last_ == nullptr ? first_ : last_->next_) = waiter;
+        waiter->links_.next = nullptr;
+        (last_ == nullptr ? first_ : last_->links_.next) = waiter;
         last_ = waiter;
     }
     // Takes everybody out of `from`, whose lock the caller holds.
@@ -157,7 +163,7 @@ public:
     [[nodiscard]] sync_wait* take() noexcept {
         sync_wait* const waiter = first_;
         if (waiter != nullptr) {
-            first_ = waiter->next_;
+            first_ = waiter->links_.next;
             if (first_ == nullptr) {
                 last_ = nullptr;
             }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// Coroutine frames and task headers come from per-thread free lists of 64-byte size classes.
+// Coroutine frames and task headers come from per-thread free lists of size classes, 32 bytes
+// apart. With 64 no two frames would share a cache line, but a task that waits for a notification,
+// the smallest that does something, took 321 bytes instead of 289; skynet, fib, spawn, join and
+// channel rows are the same within their spread (medians of 5 interleaved runs, 1 and 2 workers).
 //
 // The fast paths are here because every promise's operator new is a template instantiated in user
 // code: a pop and a push on a list that only the calling thread touches, no atomic operation. Each

@@ -4,6 +4,8 @@
 #include "base/assert.h"
 
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 namespace rt::base {
 
@@ -16,6 +18,19 @@ process_mark::process_mark() noexcept {
     });
     static_cast<void>(is_installed);
     made_in_ = process_state::generation.load_relaxed();
+}
+
+pid_t thread_id() noexcept {
+    struct known {
+        pid_t id = 0;
+        process_mark mark;
+    };
+    thread_local known self;
+    if (self.id == 0 || self.mark.is_foreign()) [[unlikely]] {
+        self.mark = process_mark();
+        self.id = static_cast<pid_t>(::syscall(SYS_gettid));
+    }
+    return self.id;
 }
 
 void process_mark::refuse() noexcept {

@@ -15,6 +15,8 @@
 
 #include <cstdint>
 
+#include <sys/types.h>
+
 namespace rt::base {
 
 namespace process_state {
@@ -45,5 +47,9 @@ private:
 
     std::uint32_t made_in_;
 };
+
+// The kernel's number of the calling thread, without a system call but for the first time, here and
+// in a child of fork().
+[[nodiscard]] pid_t thread_id() noexcept;
 
 } // namespace rt::base

@@ -14,6 +14,7 @@
 #include "base/arch.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/process.h"
 #include "scheduler/pool_state.h"
 #include "scheduler/tuning.h"
 #include "task/run.h"
@@ -21,8 +22,6 @@
 #include <algorithm>
 #include <utility>
 
-#include <sys/syscall.h>
-#include <unistd.h>
 
 namespace rt::scheduler {
 
@@ -68,7 +67,7 @@ void worker::enter() noexcept {
     this_thread.runtime = pool_.owner;
     this_thread.coarse_ns = pool_.clock.now_ns();
     metrics::this_worker = &counters;
-    tid.store_relaxed(static_cast<int>(::syscall(SYS_gettid)));
+    tid.store_relaxed(base::thread_id());
     state.store_relaxed(worker_state::running);
 }
 

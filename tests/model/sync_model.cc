@@ -3,7 +3,8 @@
 // The sources of src/sync, compiled for the explorer: see sync_model.h.
 //
 // A channel comes from operator new with an alignment, which is replaced here for this program: the
-// explorer needs the same addresses in each execution.
+// explorer needs the same addresses in each execution. Not with sanitizers, which have one of their
+// own and under which the explorer does not run.
 #include "model/sync_model.h"
 
 #include <cstdlib>
@@ -26,6 +27,7 @@
 #undef rt
 // clang-format on
 
+#if !defined(RT_SANITIZED)
 void* operator new(
     std::size_t bytes, std::align_val_t alignment, const std::nothrow_t& /*tag*/
 ) noexcept {
@@ -46,3 +48,4 @@ void operator delete(void* memory, std::align_val_t /*alignment*/) noexcept {
     }
     std::free(memory);
 }
+#endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The seed and the duration of stress tests: RT_STRESS_SEED and RT_STRESS_SECONDS, or the clock and
-// what `make check` has time for.
+// The seed and the size of stress tests: RT_STRESS_SEED, RT_STRESS_SECONDS and RT_STRESS_ROOTS, or
+// the clock and what `make check` has time for; and the line that says how much was done.
 #pragma once
 
 #include <charconv>
@@ -39,6 +39,13 @@ inline std::uint64_t stress_seed(const char* test) {
 inline std::chrono::nanoseconds stress_time(std::chrono::nanoseconds otherwise) {
     const std::uint64_t seconds = number_from_environment("RT_STRESS_SECONDS", 0);
     return seconds == 0 ? otherwise : std::chrono::seconds(seconds);
+}
+
+// The last line of a storm: what was done without a loss. RT_STRESS_SECONDS bounds each storm.
+inline void report_operations(const char* test, std::uint64_t operations) {
+    std::fprintf(
+        stderr, "%s: %llu operations\n", test, static_cast<unsigned long long>(operations)
+    );
 }
 
 } // namespace rt::test

@@ -8,7 +8,9 @@
 // blocking code. Nothing is asserted about the order. At the end every object must be gone, every
 // task that was joined must have told the truth, and the runtime must shut down. The seed is
 // printed; RT_STRESS_SEED repeats it (the decisions, not the interleaving), RT_STRESS_SECONDS lasts
-// longer.
+// longer, and with RT_STRESS_ROOTS more trees grow at once, so that no worker sleeps. So is the
+// number of operations: a spawn, join, abort, yield, sleep, timeout, wait, opening or blocking call
+// counts as one each.
 #include "base/random.h"
 #include "memory/frame_pool.h"
 #include "stress/seed.h"
@@ -49,6 +51,7 @@ struct planned : std::runtime_error {
 
 struct totals {
     census objects;
+    rt::atomic<std::uint64_t> operations{0};
     rt::atomic<std::uint64_t> begun{0};
     rt::atomic<std::uint64_t> joined{0};
     rt::atomic<std::uint64_t> cancelled{0};
@@ -57,6 +60,7 @@ struct totals {
     rt::clock::time_point end;
 
     [[nodiscard]] bool is_over() const { return rt::clock::now() >= end; }
+    void count(std::uint64_t more = 1) { operations.add_relaxed(more); }
 };
 
 constexpr std::uint32_t depth_max = 4;
@@ -65,6 +69,7 @@ task<std::uint64_t> act(totals* all, std::uint64_t seed, std::uint32_t depth, me
 
 // Joins, and checks the answer: a task returns its seed.
 task<void> join_checked(totals* all, rt::join_handle<std::uint64_t> child, std::uint64_t seed) {
+    all->count();
     try {
         cr_assert_eq(co_await std::move(child), seed);
         all->joined.add_relaxed(1);
@@ -82,8 +87,10 @@ task<void> spawn_and_join(totals* all, random_source* random, std::uint32_t dept
         seeds.push_back(random->next());
         children.push_back(rt::spawn(act, all, seeds.back(), depth + 1, member(all->objects)));
     }
+    all->count(children.size());
     for (std::size_t i = 0; i < children.size(); ++i) {
         if (random->below(4) == 0) {
+            all->count();
             children[i].abort();
         }
         if (random->below(8) == 0) {
@@ -94,7 +101,8 @@ task<void> spawn_and_join(totals* all, random_source* random, std::uint32_t dept
     }
 }
 
-task<std::uint64_t> wait_at(std::shared_ptr<gate> at, member /*owned*/) {
+task<std::uint64_t> wait_at(totals* all, std::shared_ptr<gate> at, member /*owned*/) {
+    all->count();
     co_await at->wait();
     co_return 0;
 }
@@ -113,11 +121,14 @@ struct opens_at_the_end {
 // A child waits at a gate; it is let through, aborted, or both at once.
 task<void> gate_race(totals* all, random_source* random) {
     const opens_at_the_end owner{std::make_shared<gate>()};
-    auto child = rt::spawn(wait_at, owner.at, member(all->objects));
+    auto child = rt::spawn(wait_at, all, owner.at, member(all->objects));
+    all->count(2); // the spawn and the opening
     const std::uint32_t what = random->below(4);
     if (random->below(2) == 0) {
+        all->count();
         co_await rt::yield();
     }
+    all->count(what == 3 ? 0 : 1); // the abort
     if (what == 0) {
         child.abort();
         owner.at->open();
@@ -126,6 +137,7 @@ task<void> gate_race(totals* all, random_source* random) {
         child.abort();
     } else if (what == 2) {
         auto opener = rt::spawn(open_gate, owner.at);
+        all->count();
         child.abort();
         co_await join_checked(all, std::move(opener), 0);
     } else {
@@ -140,11 +152,13 @@ task<std::uint64_t> sleep_long(member /*owned*/) {
 }
 
 task<std::uint64_t> nested_timeouts(totals* all, std::uint64_t a_us, std::uint64_t b_us) {
+    all->count(2); // a timeout and its sleep
     const auto inner =
         co_await rt::timeout(std::chrono::microseconds(a_us), sleep_long(member(all->objects)));
     if (!inner) {
         all->timed_out.add_relaxed(1);
     }
+    all->count(2);
     const auto second =
         co_await rt::timeout(std::chrono::microseconds(b_us), sleep_long(member(all->objects)));
     co_return second ? 1 : 0;
@@ -152,6 +166,7 @@ task<std::uint64_t> nested_timeouts(totals* all, std::uint64_t a_us, std::uint64
 
 task<void> time_out(totals* all, random_source* random) {
     const std::chrono::microseconds limit(random->below(3000));
+    all->count();
     const auto got =
         co_await rt::timeout(limit, nested_timeouts(all, random->below(3000), random->below(3000)));
     if (!got) {
@@ -166,14 +181,17 @@ task<void> act_once(totals* all, random_source* random, std::uint32_t depth) {
             co_await spawn_and_join(all, random, depth);
         }
     } else if (dice < 55) {
+        all->count();
         co_await rt::yield();
     } else if (dice < 70) {
         co_await gate_race(all, random);
     } else if (dice < 80) {
         co_await time_out(all, random);
     } else if (dice < 90) {
+        all->count();
         co_await rt::sleep(std::chrono::microseconds(random->below(2000)));
     } else if (dice < 92) {
+        all->count();
         co_await rt::blocking([] { std::this_thread::yield(); });
     } else {
         const std::vector<int> work(random->below(1000)); // some turns are longer
@@ -198,15 +216,20 @@ task<void> blow(totals* all, std::uint64_t seed) {
     random_source random(seed);
     while (!all->is_over()) {
         const std::uint64_t next = random.next();
+        all->count();
         auto tree = rt::spawn(act, all, next, 0U, member(all->objects));
         co_await join_checked(all, std::move(tree), next);
     }
 }
 
-task<void> blow_from_many(totals* all, std::uint64_t seed, int roots) {
+std::uint64_t roots() {
+    return rt::test::number_from_environment("RT_STRESS_ROOTS", 8);
+}
+
+task<void> blow_from_many(totals* all, std::uint64_t seed, std::uint64_t roots) {
     std::vector<rt::join_handle<void>> children;
-    for (int i = 0; i < roots; ++i) {
-        children.push_back(rt::spawn(blow, all, seed + static_cast<std::uint64_t>(i)));
+    for (std::uint64_t i = 0; i < roots; ++i) {
+        children.push_back(rt::spawn(blow, all, seed + i));
     }
     for (auto& each : children) {
         co_await std::move(each);
@@ -227,9 +250,10 @@ void storm(std::uint32_t workers, rt::driver_kind driver) {
     all.end = rt::clock::now() + rt::test::stress_time(1s);
     {
         rt::runtime runtime(with_workers(workers, driver));
-        runtime.block_on(blow_from_many(&all, seed, 8));
+        runtime.block_on(blow_from_many(&all, seed, roots()));
     }
     expect_balance(all);
+    rt::test::report_operations("storm", all.operations.load_relaxed());
 }
 
 } // namespace
@@ -257,6 +281,7 @@ Test(storm, b083_is_cut_off_and_leaves_nothing) {
     const std::uint64_t seed = rt::test::stress_seed("storm, cut off");
     random_source random(seed);
     const rt::clock::time_point end = rt::clock::now() + rt::test::stress_time(3s);
+    std::uint64_t operations = 0;
     for (std::uint64_t round = 0; rt::clock::now() < end; ++round) {
         totals all;
         all.end = rt::clock::now() + 1h;
@@ -272,7 +297,9 @@ Test(storm, b083_is_cut_off_and_leaves_nothing) {
         cr_assert_eq(
             all.objects.live.load_acquire(), 0, "round %llu", static_cast<unsigned long long>(round)
         );
+        operations += all.operations.load_relaxed();
     }
+    rt::test::report_operations("storm, cut off", operations);
 }
 
 // Memory: what a storm used once is enough for the next.
@@ -283,10 +310,11 @@ Test(storm, grows_no_memory_from_round_to_round) {
     for (int round = 0; round < 6; ++round) {
         totals all;
         all.end = rt::clock::now() + rt::test::stress_time(300ms);
-        runtime.block_on(blow_from_many(&all, seed, 8));
+        runtime.block_on(blow_from_many(&all, seed, roots()));
         while (all.objects.live.load_acquire() != 0) {
             std::this_thread::yield(); // detached tasks go on, with `all` in their hands
         }
+        rt::test::report_operations("storm, memory", all.operations.load_relaxed());
         if (round == 2) {
             warm = rt::memory::counters().chunks;
         }

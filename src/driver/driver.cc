@@ -139,14 +139,14 @@ bool io_source::unregister_waiter(detail::wait_node* node) noexcept {
 }
 
 // Returns the waiter, which the caller wakes. REQUIRES: lock_ held.
-detail::wait_node* io_source::count_edge(side& at, std::uint32_t hangup) noexcept {
+detail::wait_node* io_source::count_edge(side& at, std::uint64_t hangup) noexcept {
     // release: pairs with look().
     at.edges.store_release((at.edges.load_relaxed() + edge_one) | hangup);
     return std::exchange(at.waiter, nullptr);
 }
 
 void io_source::deliver(std::uint32_t bits) noexcept {
-    const std::uint32_t hangup = (bits & ready_hangup) != 0 ? edge_hangup : 0U;
+    const std::uint64_t hangup = (bits & ready_hangup) != 0 ? edge_hangup : 0U;
     detail::wait_node* reader = nullptr;
     detail::wait_node* writer = nullptr;
     {

@@ -10,8 +10,8 @@
 // At most one task uses a direction, so the spent count is that task's, wherever it runs.
 //
 // The count's low bits are a constant one, so that a token is never 0, and whether the peer has
-// closed or the socket has failed. It wraps after 2^30 edges, which would have to come while the
-// task spends none: the socket's buffer is full long before.
+// closed or the socket has failed. It has 64 bits because a task may spend none for long: one whose
+// writes always succeed, while epoll announces with every read that it may write, too.
 //
 // Each direction is watched by the driver of the worker that first had to wait for it, which need
 // not be the same for both: a ring takes submissions from its own thread only.
@@ -43,10 +43,10 @@ enum ready_bits : std::uint32_t {
 };
 
 // What a count of edges consists of.
-enum edge_bits : std::uint32_t {
-    edge_hangup = 1U << 0U, // stays
-    edge_always = 1U << 1U,
-    edge_one = 1U << 2U,
+enum edge_bits : std::uint64_t {
+    edge_hangup = 1ULL << 0U, // stays
+    edge_always = 1ULL << 1U,
+    edge_one = 1ULL << 2U,
 };
 
 // One direction's registration with a driver. Fields belong to the thread of `home` once it is set.
@@ -86,14 +86,14 @@ public:
     // A token for what the driver has announced in direction `bit`, or 0 when all of it is spent.
     // Threads: the direction's task.
     // acquire: pairs with the release in deliver().
-    [[nodiscard]] std::uint32_t look(std::uint32_t bit) const noexcept {
+    [[nodiscard]] std::uint64_t look(std::uint32_t bit) const noexcept {
         const side& at = side_of(bit);
-        const std::uint32_t seen = at.edges.load_acquire();
+        const std::uint64_t seen = at.edges.load_acquire();
         return seen == at.spent ? 0 : seen;
     }
 
     // There is no more of what `seen`, from look(), announced: nothing to do until the next edge.
-    void spend(std::uint32_t bit, std::uint32_t seen) noexcept {
+    void spend(std::uint32_t bit, std::uint64_t seen) noexcept {
         if (seen != 0) {
             side_of(bit).spent = seen;
         }
@@ -101,7 +101,7 @@ public:
 
     // A read got less than it had room for: the next one would get EAGAIN, unless an edge came, or
     // the peer has closed, which an edge has said already and which the next read is to find.
-    void spend_read(std::uint32_t seen) noexcept {
+    void spend_read(std::uint64_t seen) noexcept {
         if ((seen & edge_hangup) == 0) {
             spend(ready_read, seen);
         }
@@ -125,8 +125,8 @@ public:
 private:
     // Begins with an edge: the first call tries.
     struct side {
-        atomic<std::uint32_t> edges{edge_always | edge_one}; // written under lock_
-        std::uint32_t spent = 0;                             // the task's
+        atomic<std::uint64_t> edges{edge_always | edge_one}; // written under lock_
+        std::uint64_t spent = 0;                             // the task's
         detail::wait_node* waiter = nullptr;                 // guarded by lock_
     };
 
@@ -136,7 +136,7 @@ private:
     [[nodiscard]] const side& side_of(std::uint32_t bit) const noexcept {
         return bit == ready_read ? read_ : write_;
     }
-    static detail::wait_node* count_edge(side& at, std::uint32_t hangup) noexcept;
+    static detail::wait_node* count_edge(side& at, std::uint64_t hangup) noexcept;
 
     const int fd_;
     atomic<std::uint32_t> holds_{1};

@@ -159,7 +159,7 @@ tcp_stream::connect_parsed(result<socket_address> peer, tcp_connect_options opti
     const detail::io_handle& io = stream->io_;
     driver::io_source& source = io.source();
     for (;;) {
-        const std::uint32_t seen = source.look(driver::ready_write);
+        const std::uint64_t seen = source.look(driver::ready_write);
         // Asked again, connect tells how the attempt stands, which neither an edge nor SO_ERROR
         // does: 0 or EISCONN when it is established, EALREADY while it goes on.
         if (::connect(source.fd(), peer->native(), peer->native_size()) == 0 || errno == EISCONN) {
@@ -188,7 +188,7 @@ result<tcp_stream> tcp_stream::adopt(int fd) noexcept {
 [[gnu::always_inline]] inline result<std::size_t> tcp_stream::receive(std::span<std::byte> into
 ) noexcept {
     driver::io_source& source = io_.source();
-    const std::uint32_t seen = source.look(driver::ready_read);
+    const std::uint64_t seen = source.look(driver::ready_read);
     if (seen == 0) {
         return failure(EAGAIN, read_name);
     }
@@ -212,7 +212,7 @@ result<tcp_stream> tcp_stream::adopt(int fd) noexcept {
 [[gnu::always_inline]] inline result<std::size_t> tcp_stream::send(std::span<const std::byte> from
 ) noexcept {
     driver::io_source& source = io_.source();
-    const std::uint32_t seen = source.look(driver::ready_write);
+    const std::uint64_t seen = source.look(driver::ready_write);
     if (seen == 0) {
         return failure(EAGAIN, write_name);
     }
@@ -394,7 +394,7 @@ task<result<tcp_stream>> tcp_listener::accept() {
             co_await yield();
         }
         driver::io_source& source = io_.source();
-        const std::uint32_t seen = source.look(driver::ready_read);
+        const std::uint64_t seen = source.look(driver::ready_read);
         if (seen != 0) {
             const int fd = ::accept4(source.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
             if (fd >= 0) {

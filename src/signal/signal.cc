@@ -254,7 +254,7 @@ task<int> signals::recv() {
             co_await sleep(std::chrono::hours(1));
             continue;
         }
-        const std::uint32_t seen = io_.source().look(driver::ready_read); // rule 1: before the bits
+        const std::uint64_t seen = io_.source().look(driver::ready_read); // rule 1: before the bits
         if (const std::optional<int> number = try_recv()) {
             co_return *number;
         }

@@ -122,7 +122,7 @@ Test(io_source, spends_only_what_was_asked_for) {
 
 Test(io_source, an_edge_after_the_look_is_not_spent) {
     const source_ptr source = make_source();
-    const std::uint32_t seen = source->look(ready_read);
+    const std::uint64_t seen = source->look(ready_read);
     source->deliver(ready_read);
     source->spend(ready_read, seen);
     cr_assert(source->look(ready_read) != 0);
@@ -133,7 +133,7 @@ Test(io_source, a_short_read_spends_unless_the_peer_has_closed) {
     source->spend_read(source->look(ready_read));
     cr_assert_eq(source->look(ready_read), 0);
     source->deliver(ready_hangup | ready_read | ready_write);
-    const std::uint32_t seen = source->look(ready_read);
+    const std::uint64_t seen = source->look(ready_read);
     cr_assert((seen & edge_hangup) != 0);
     source->spend_read(seen);
     cr_assert_eq(source->look(ready_read), seen, "the end of the stream is still to be read");
@@ -219,7 +219,7 @@ Test(io_source, no_edge_is_lost_between_two_threads) {
     std::uint32_t taken = 0;
     for (;;) {
         const bool was_last = has_ended.load_acquire() != 0;
-        const std::uint32_t seen = source->look(ready_read);
+        const std::uint64_t seen = source->look(ready_read);
         if (seen == 0) {
             if (was_last) {
                 break;

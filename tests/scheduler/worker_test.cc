@@ -255,7 +255,7 @@ task<int> yields_until_read(sockets* pair, rt::atomic<int>* was_read) {
 task<void> reads_and_tells(sockets* pair, gate* begun, rt::atomic<int>* was_read) {
     char byte = 0;
     cr_assert_eq(::read(pair->near.fd(), &byte, 1), -1);
-    const std::uint32_t seen = pair->near.source().look(rt::driver::ready_read);
+    const std::uint64_t seen = pair->near.source().look(rt::driver::ready_read);
     pair->near.source().spend(rt::driver::ready_read, seen);
     begun->open();
     cr_assert(co_await pair->near.ready(rt::detail::direction::read));

@@ -37,7 +37,7 @@ struct sockets {
 
 inline task<char> read_one(detail::io_handle* from) {
     for (;;) {
-        const std::uint32_t seen = from->source().look(driver::ready_read);
+        const std::uint64_t seen = from->source().look(driver::ready_read);
         char byte = 0;
         if (::read(from->fd(), &byte, 1) == 1) {
             co_return byte;

@@ -7,6 +7,7 @@
 
 #include <climits>
 #include <cstdint>
+#include <ctime>
 
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -18,6 +19,15 @@ namespace rt::scheduler {
 inline void futex_wait(const atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
     static_cast<void>(
         ::syscall(SYS_futex, word.address(), FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0)
+    );
+}
+
+// The same, but not for longer than `ns`, which is less than a second.
+inline void
+futex_wait_for(const atomic<std::uint32_t>& word, std::uint32_t value, long ns) noexcept {
+    const timespec limit{0, ns};
+    static_cast<void>(
+        ::syscall(SYS_futex, word.address(), FUTEX_WAIT_PRIVATE, value, &limit, nullptr, 0)
     );
 }
 

@@ -236,7 +236,8 @@ void pool::schedule_joiner(task_header* task) noexcept {
 }
 
 void pool::schedule_new(task_header* task) noexcept {
-    if (state_->phase.load_relaxed() != phase_running) {
+    const bool is_ending = state_->phase.load_relaxed() != phase_running;
+    if (is_ending) {
         // The pool ends: a task that is spawned now does not begin. Relaxed: one that slips through
         // is found by the leader's walk.
         task->state.or_relaxed(detail::state_aborted);
@@ -245,6 +246,12 @@ void pool::schedule_new(task_header* task) noexcept {
     if (self != nullptr && this_thread.scheduler == this) {
         self->schedule_new(task);
         return;
+    }
+    if (is_ending && state_->inject_of(0).size() > shutdown_backlog_max) {
+        // The leader walks over all headers until it finds no live one: threads that spawn faster
+        // than it cancels would make each walk longer than the last. Not for longer than a moment:
+        // the caller may hold what the leader waits for.
+        futex_wait_for(state_->phase, phase_draining, shutdown_pause_ns);
     }
     schedule(task);
 }

@@ -54,6 +54,10 @@ inline constexpr int watchdog_kick_naps = 16;
 inline constexpr int shutdown_rounds = 1024;
 
 // How long shutdown waits between two looks for tasks whose blocking closures are still running.
-inline constexpr std::int64_t shutdown_look_ns = 10'000'000;
+inline constexpr long shutdown_look_ns = 10'000'000;
+
+// Spawns from outside wait for this long each while the pool ends with that many tasks queued.
+inline constexpr std::size_t shutdown_backlog_max = 4096;
+inline constexpr long shutdown_pause_ns = 1'000'000;
 
 } // namespace rt::scheduler

@@ -116,6 +116,7 @@ void pool_state::drain(worker& self) noexcept {
     if (self.is_late()) {
         self.end_late_turn();
     } else {
+        self.wait_until(0); // the watches of its last turns reach the kernel
         if (self.index >= workers.size()) {
             self.give_away(); // the leader looks into the queues of workers only
         }
@@ -142,7 +143,11 @@ void pool_state::drain(worker& self) noexcept {
             called_.store_release(nobody); // release: the leader goes on with what these have done
             futex_wake_all(called_);
         } else {
-            futex_wait(called_, called);
+            futex_wait_for(called_, called, shutdown_look_ns);
+            // Only its own thread can make a ring post what the leader is to find; see help_others.
+            if (self.driver()->needs_kick()) {
+                self.driver()->kick();
+            }
         }
     }
 }
@@ -222,7 +227,7 @@ void pool_state::cancel_all(worker& self) noexcept {
             self.take_over(*other);
         }
     }
-    for (;;) {
+    for (std::uint32_t live_before = 0;;) {
         let_late_ones_run();
         abort_walk walk{addresses()};
         memory::for_each_header(&abort_one, &walk);
@@ -247,8 +252,11 @@ void pool_state::cancel_all(worker& self) noexcept {
                 return;
             }
         }
-        if (!any) {
-            help_others(self);
+        help_others(self);
+        // A task that waits for a shielded one is woken by each walk and waits again: no progress.
+        const bool is_stuck = !any || walk.live == live_before;
+        live_before = walk.live;
+        if (is_stuck && !self.has_local_work()) {
             pass_baton();
             self.wait_until(static_cast<std::int64_t>(base::monotonic_ns()) + shutdown_look_ns);
             take_baton();

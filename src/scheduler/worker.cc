@@ -22,7 +22,6 @@
 #include <algorithm>
 #include <utility>
 
-
 namespace rt::scheduler {
 
 using detail::this_thread;

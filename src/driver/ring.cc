@@ -8,8 +8,9 @@
 // charged to RLIMIT_MEMLOCK on new kernels: on ENOMEM the sizes are halved down to entries_min. The
 // CQ has four times the SQ's entries, and the kernel keeps what does not fit (NODROP).
 //
-// Submissions. SQEs are only filled in; they go to the kernel with the next park or flush, and when
-// the SQ is full. All of them are multishot polls and their removals.
+// Submissions. SQEs are only filled in; they go to the kernel with the next park or flush, when the
+// SQ is full, and with a kick: the turn after the one that filled them in may be a long one. All of
+// them are multishot polls and their removals.
 // Completions. user_data is the watch, or one of the small tags below. A multishot poll that ends
 // (no F_MORE: overflow, or an error) is armed again unless it is being dropped; the last completion
 // of a dropped one lets the watch go. A removal that finds nothing is silent.
@@ -111,7 +112,9 @@ public:
     unsigned poll(bool flush) noexcept override;
     void wake() noexcept override { static_cast<void>(eventfd_write(event_.get(), 1)); }
     kind which() const noexcept override { return kind::uring; }
-    bool needs_kick() const noexcept override { return has_kernel_work(); }
+    bool needs_kick() const noexcept override {
+        return has_kernel_work() || has_unsubmitted_.load_relaxed();
+    }
     void kick() noexcept override;
     unsigned rescue() noexcept override;
 
@@ -144,6 +147,7 @@ private:
     bool is_open_ = false;
     bool has_abs_timer_ = false;
     base::spin_lock reap_lock_{base::lock_rank::worker_core}; // CQ head, and the watches' fields
+    atomic<bool> has_unsubmitted_{false};                     // SQEs that the kernel has not seen
     watch* left_ = nullptr;     // guarded by reap_lock_: ended polls that a rescuer left
     bool wake_is_armed_ = true; // guarded by reap_lock_
     bool is_woken_ = false;     // the same: a rescuer has taken a wake-up of the owner's
@@ -188,6 +192,7 @@ io_uring_sqe& ring_driver::next_sqe() noexcept {
         }
         sqe = io_uring_get_sqe(&ring_);
     }
+    has_unsubmitted_.store_relaxed(true); // relaxed: a hint for the watchdog, which looks again
     return *sqe;
 }
 
@@ -327,6 +332,7 @@ unsigned ring_driver::park(std::int64_t deadline_ns) noexcept {
     base::guard guard(reap_lock_);
     drop_forgotten();
     settle_left();
+    has_unsubmitted_.store_relaxed(false);
     metrics::count(&worker_counters::driver_enters);
     io_uring_cqe* cqe = nullptr;
     if (std::exchange(is_woken_, false)) {
@@ -350,6 +356,7 @@ unsigned ring_driver::poll(bool flush) noexcept {
         drop_forgotten();
         settle_left();
         if (io_uring_sq_ready(&ring_) != 0 || has_kernel_work()) {
+            has_unsubmitted_.store_relaxed(false);
             metrics::count(&worker_counters::driver_enters);
             static_cast<void>(io_uring_submit_and_get_events(&ring_));
         }
@@ -358,6 +365,15 @@ unsigned ring_driver::poll(bool flush) noexcept {
 }
 
 void ring_driver::kick() noexcept {
+    if (has_unsubmitted_.load_relaxed()) {
+        // Not if this thread was interrupted while it fills one: it holds the lock then.
+        base::try_guard guard(reap_lock_);
+        if (guard) {
+            static_cast<void>(io_uring_submit_and_get_events(&ring_));
+            has_unsubmitted_.store_relaxed(io_uring_sq_ready(&ring_) != 0);
+            return;
+        }
+    }
     static_cast<void>(enter(0, IORING_ENTER_GETEVENTS, nullptr, 0));
 }
 

@@ -310,6 +310,33 @@ Test(io_source, drivers_deliver_each_edge) {
     });
 }
 
+// The owner begins to watch and then runs a long turn: kicks and rescues do the rest.
+Test(io_source, b064_a_kick_submits_what_the_owner_has_only_filled_in) {
+    on_both_drivers([](driver& one) {
+        const rt::base::unique_fd event(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+        const source_ptr source = make_source(dup(event.get()));
+        spend(*source, ready_read);
+        cr_assert(one.start(source->read_watch).has_value());
+        cr_assert_eq(one.needs_kick(), one.which() == kind::uring);
+        waiting_task reader;
+        cr_assert(source->register_waiter(reader.node(), ready_read));
+        cr_assert(reader.commit());
+        cr_assert(eventfd_write(event.get(), 1) == 0);
+        while (reader.wakes() == 0) {
+            if (one.needs_kick()) {
+                one.kick();
+            }
+            one.rescue();
+        }
+        cr_assert_not(one.needs_kick());
+        one.forget(source->read_watch);
+        while (source->read_watch.home != nullptr) {
+            one.poll(true);
+        }
+        close(source->fd());
+    });
+}
+
 Test(io_source, drivers_report_a_peer_that_has_gone) {
     on_both_drivers([](driver& one) {
         int fds[2];

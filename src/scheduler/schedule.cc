@@ -152,6 +152,12 @@ void worker::notify_soon() noexcept {
     }
 }
 
+void worker::wake_another() noexcept {
+    if (!is_lone()) {
+        pool_.notify(index);
+    }
+}
+
 void worker::defer(task_header* task) noexcept {
     const queue_use use(*this);
     metrics::count(&worker_counters::yields);
@@ -166,8 +172,8 @@ void worker::take_deferred() noexcept {
     bound.take_deferred();
     const task_chain chain = std::exchange(deferred_, {});
     push_all(chain);
-    if (chain.count > 1 && !is_lone()) {
-        pool_.notify(index);
+    if (chain.count > 1) {
+        wake_another();
     }
 }
 

@@ -220,9 +220,7 @@ task_header* worker::next_injected(std::size_t most) noexcept {
         metrics::add(&worker_counters::injected, chain.count);
         if (chain.count > 1) {
             push_all({chain.first->queue_next, chain.last, chain.count - 1});
-            if (!is_lone()) {
-                pool_.notify(index);
-            }
+            wake_another();
         }
         return chain.first;
     }
@@ -369,8 +367,8 @@ void worker::after_driver() noexcept {
     is_delivering_ = true;
     wheel.advance(this_thread.coarse_ns);
     is_delivering_ = false;
-    if (!is_lone() && !is_searching_ && queue.size() > 1) {
-        pool_.notify(index);
+    if (!is_searching_ && queue.size() > 1) {
+        wake_another();
     }
 }
 

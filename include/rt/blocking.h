@@ -23,8 +23,6 @@
 #include <rt/result.h>
 
 #include <coroutine>
-#include <exception>
-#include <functional>
 #include <type_traits>
 #include <utility>
 
@@ -93,16 +91,7 @@ private:
     static void call(blocking_job* job) noexcept {
         auto* const self = static_cast<blocking_awaiter*>(static_cast<blocking_wait*>(job));
         self->enter();
-        try {
-            if constexpr (std::is_void_v<value_type>) {
-                std::invoke(self->function_);
-                self->slot_.set_value();
-            } else {
-                self->slot_.set_value(std::invoke(self->function_));
-            }
-        } catch (...) {
-            self->slot_.set_exception(std::current_exception());
-        }
+        self->slot_.set_result_of(self->function_);
         self->leave();
     }
 

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -53,6 +54,21 @@ public:
         clear();
         std::construct_at(std::addressof(exception_), std::move(exception));
         kind_ = outcome::exception;
+    }
+
+    // Calls the function, and keeps what it returns or throws.
+    template<typename F>
+    void set_result_of(F& function) noexcept {
+        try {
+            if constexpr (std::is_void_v<T>) {
+                std::invoke(function);
+                set_value();
+            } else {
+                set_value(std::invoke(function));
+            }
+        } catch (...) {
+            set_exception(std::current_exception());
+        }
     }
 
     [[nodiscard]] outcome kind() const noexcept { return kind_; }

@@ -24,8 +24,6 @@
 #include <rt/join.h>
 
 #include <cstddef>
-#include <exception>
-#include <functional>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -115,16 +113,7 @@ private:
     static void call(blocking_job* job) noexcept {
         auto* const self = static_cast<spawned_closure*>(job);
         self->enter();
-        try {
-            if constexpr (std::is_void_v<value_type>) {
-                std::invoke(self->function_);
-                self->slot_.set_value();
-            } else {
-                self->slot_.set_value(std::invoke(self->function_));
-            }
-        } catch (...) {
-            self->slot_.set_exception(std::current_exception());
-        }
+        self->slot_.set_result_of(self->function_);
         self->leave();
     }
 

@@ -4,6 +4,7 @@
 //
 // Closures that must be running say so through a gate, and go on when it is opened; that one is
 // queued is seen in the pool's own counts. Nothing sleeps to let something happen.
+#include "blocking/closures.h"
 #include "blocking/pool.h"
 #include "support/runtimes.h"
 #include "support/test.h"
@@ -34,8 +35,12 @@ using namespace std::chrono_literals;
 
 TestSuite(blocking, .timeout = 30);
 
+using rt::test::gate;
+using rt::test::is_cancelled;
 using rt::test::run;
 using rt::test::settings;
+using rt::test::wait_for_start;
+using rt::test::witness;
 
 rt::task<pid_t> thread_of_closure() {
     co_return co_await rt::blocking([] { return gettid(); });
@@ -119,31 +124,6 @@ rt::task<bool> catch_refusal() {
     co_return is_refused && !has_run;
 }
 
-// Notes its own destruction.
-struct witness {
-    explicit witness(rt::atomic<int>* count) noexcept
-        : destroyed(count) {}
-    witness(witness&& other) noexcept
-        : destroyed(std::exchange(other.destroyed, nullptr)) {}
-    ~witness() {
-        if (destroyed != nullptr) {
-            destroyed->add_relaxed(1);
-        }
-    }
-    rt::atomic<int>* destroyed;
-};
-
-struct gate {
-    std::latch started{1};
-    std::latch go_on{1};
-};
-
-rt::task<void> wait_for_start(gate* through) {
-    while (!through->started.try_wait()) {
-        co_await rt::yield();
-    }
-}
-
 rt::task<int> hold_thread(gate* through) {
     co_return co_await rt::blocking([through] {
         through->started.count_down();
@@ -155,17 +135,6 @@ rt::task<int> hold_thread(gate* through) {
 rt::task<void> never_called(rt::atomic<int>* calls, rt::atomic<int>* destroyed) {
     const witness local(destroyed);
     co_await rt::blocking([calls, captured = witness(destroyed)] { calls->add_relaxed(1); });
-}
-
-// True when awaiting the handle says that the task was cancelled.
-template<typename T>
-rt::task<bool> is_cancelled(rt::join_handle<T> handle) {
-    try {
-        static_cast<void>(co_await std::move(handle));
-    } catch (const rt::join_error&) {
-        co_return true;
-    }
-    co_return false;
 }
 
 rt::task<void> wait_until_queued(std::size_t count) {

@@ -4,6 +4,7 @@
 //
 // As in blocking_test.cc: a closure that must be running says so through a gate, and that one is
 // queued is seen in the pool's counts.
+#include "blocking/closures.h"
 #include "blocking/pool.h"
 #include "support/runtimes.h"
 #include "support/test.h"
@@ -30,48 +31,12 @@ using namespace std::chrono_literals;
 
 TestSuite(spawn_blocking, .timeout = 30);
 
+using rt::test::gate;
+using rt::test::is_cancelled;
 using rt::test::run;
 using rt::test::settings;
-
-struct gate {
-    std::latch started{1};
-    std::latch go_on{1};
-
-    void pass() {
-        started.count_down();
-        go_on.wait();
-    }
-};
-
-// Counts its destruction, once, however often it was moved.
-struct witness {
-    explicit witness(rt::atomic<int>* count) noexcept
-        : destroyed(count) {}
-    witness(witness&& other) noexcept
-        : destroyed(std::exchange(other.destroyed, nullptr)) {}
-    ~witness() {
-        if (destroyed != nullptr) {
-            destroyed->add_relaxed(1);
-        }
-    }
-    rt::atomic<int>* destroyed;
-};
-
-template<typename T>
-rt::task<bool> is_cancelled(rt::join_handle<T> handle) {
-    try {
-        static_cast<void>(co_await std::move(handle));
-    } catch (const rt::join_error&) {
-        co_return true;
-    }
-    co_return false;
-}
-
-rt::task<void> wait_for_start(gate* through) {
-    while (!through->started.try_wait()) {
-        co_await rt::yield();
-    }
-}
+using rt::test::wait_for_start;
+using rt::test::witness;
 
 rt::task<int> five() {
     co_return 5;

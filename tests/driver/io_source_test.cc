@@ -245,6 +245,15 @@ std::int64_t soon() {
     return static_cast<std::int64_t>(rt::base::monotonic_ns() + 2'000'000);
 }
 
+// On the driver's own thread: forgets the reader's watch, waits until it is let go, and closes.
+void stop_watching(driver& one, io_source& source) {
+    one.forget(source.read_watch);
+    while (source.read_watch.home != nullptr) {
+        one.poll(true);
+    }
+    close(source.fd());
+}
+
 // Calls `body(driver)` with each driver, on this thread as its owner.
 template<typename Body>
 void on_both_drivers(Body body) {
@@ -302,11 +311,7 @@ Test(io_source, drivers_deliver_each_edge) {
             }
             spend(*source, ready_read); // and not read: the next write is an edge all the same
         }
-        one.forget(source->read_watch);
-        while (source->read_watch.home != nullptr) {
-            one.poll(true);
-        }
-        close(source->fd());
+        stop_watching(one, *source);
     });
 }
 
@@ -329,11 +334,7 @@ Test(io_source, b064_a_kick_submits_what_the_owner_has_only_filled_in) {
             one.rescue();
         }
         cr_assert_not(one.needs_kick());
-        one.forget(source->read_watch);
-        while (source->read_watch.home != nullptr) {
-            one.poll(true);
-        }
-        close(source->fd());
+        stop_watching(one, *source);
     });
 }
 
@@ -350,11 +351,7 @@ Test(io_source, drivers_report_a_peer_that_has_gone) {
             one.park(no_deadline);
         }
         cr_assert((source->look(ready_read) & edge_hangup) != 0);
-        one.forget(source->read_watch);
-        while (source->read_watch.home != nullptr) {
-            one.poll(true);
-        }
-        close(source->fd());
+        stop_watching(one, *source);
     });
 }
 

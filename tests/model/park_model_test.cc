@@ -91,23 +91,6 @@ private:
     int fd_;
 };
 
-class try_guard {
-public:
-    explicit try_guard(spin_lock& wanted) noexcept
-        : lock_(wanted.try_lock() ? &wanted : nullptr) {}
-    try_guard(const try_guard&) = delete;
-    try_guard& operator=(const try_guard&) = delete;
-    ~try_guard() {
-        if (lock_ != nullptr) {
-            lock_->unlock();
-        }
-    }
-    explicit operator bool() const noexcept { return lock_ != nullptr; }
-
-private:
-    spin_lock* lock_;
-};
-
 } // namespace base
 
 namespace metrics {

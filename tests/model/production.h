@@ -108,19 +108,8 @@ private:
     model::lock word_;
 };
 
-class guard {
-public:
-    explicit guard(spin_lock& held) noexcept
-        : lock_(held) {
-        lock_.lock();
-    }
-    guard(const guard&) = delete;
-    guard& operator=(const guard&) = delete;
-    ~guard() { lock_.unlock(); }
-
-private:
-    spin_lock& lock_;
-};
+using ::rt::base::guard;
+using ::rt::base::try_guard;
 
 } // namespace base
 

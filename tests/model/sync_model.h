@@ -6,7 +6,7 @@
 // sync_model.cc compiles the sources, once for all tests. Only the lock is another one: whoever
 // finds it held waits in the explorer instead of spinning, which leaves the same orders of
 // operations and far fewer paths. The lock that spins is here too, as spinning_lock, for a test of
-// its own (sync_lock_model_test.cc).
+// its own (base_model_test.cc).
 #pragma once
 
 #include "base/arch.h"

@@ -36,20 +36,17 @@ struct ending {
     std::string text; // of standard error
 };
 
-// Runs `body` in a child and waits for its end.
-ending in_child(const std::function<void()>& body) {
-    int ends[2];
-    cr_assert(::pipe(ends) == 0);
-    const pid_t child = ::fork();
-    if (child == 0) {
-        const rlimit no_core{0, 0};
-        ::setrlimit(RLIMIT_CORE, &no_core);
-        ::signal(SIGABRT, SIG_DFL);
-        ::dup2(ends[1], STDERR_FILENO);
-        ::alarm(10); // a child that hangs is a failure, too
-        body();
-        ::_exit(0);
-    }
+// In the child: what it says goes to `out`, and it does not outlive a failure.
+void settle_as_child(int out) {
+    const rlimit no_core{0, 0};
+    ::setrlimit(RLIMIT_CORE, &no_core);
+    ::signal(SIGABRT, SIG_DFL);
+    ::dup2(out, STDERR_FILENO);
+    ::alarm(10); // a child that hangs is a failure, too
+}
+
+// In the parent: waits for the child's end. `ends` is the pipe between them.
+ending end_of(pid_t child, const int (&ends)[2]) {
     ::close(ends[1]);
     ending seen;
     char bytes[512];
@@ -60,6 +57,19 @@ ending in_child(const std::function<void()>& body) {
     ::close(ends[0]);
     cr_assert(::waitpid(child, &seen.status, 0) == child);
     return seen;
+}
+
+// Runs `body` in a child and waits for its end.
+ending in_child(const std::function<void()>& body) {
+    int ends[2];
+    cr_assert(::pipe(ends) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        settle_as_child(ends[1]);
+        body();
+        ::_exit(0);
+    }
+    return end_of(child, ends);
 }
 
 void expect_advice(const ending& seen) {
@@ -90,22 +100,11 @@ rt::task<void> fork_and_go_on(ending* seen) {
     static_cast<void>(::pipe(ends));
     const pid_t child = ::fork();
     if (child == 0) {
-        const rlimit no_core{0, 0};
-        ::setrlimit(RLIMIT_CORE, &no_core);
-        ::signal(SIGABRT, SIG_DFL);
-        ::dup2(ends[1], STDERR_FILENO);
-        ::alarm(10);
+        settle_as_child(ends[1]);
         co_await rt::sleep(1ms);
         ::_exit(0);
     }
-    ::close(ends[1]);
-    char bytes[512];
-    for (ssize_t got = ::read(ends[0], bytes, sizeof(bytes)); got > 0;
-         got = ::read(ends[0], bytes, sizeof(bytes))) {
-        seen->text.append(bytes, static_cast<std::size_t>(got));
-    }
-    ::close(ends[0]);
-    ::waitpid(child, &seen->status, 0);
+    *seen = end_of(child, ends);
     co_await rt::sleep(1ms);
 }
 

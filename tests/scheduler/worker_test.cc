@@ -18,6 +18,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <thread>
 #include <vector>
 
@@ -34,6 +35,17 @@ using rt::test::sockets;
 using rt::test::with_workers;
 
 TestSuite(worker, .timeout = 60);
+
+// Calls `body` with a runtime of each driver and each number of workers.
+template<typename Body>
+void on_workers(std::initializer_list<std::uint32_t> counts, Body body) {
+    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
+        for (const std::uint32_t workers : counts) {
+            rt::runtime runtime(with_workers(workers, driver));
+            body(runtime);
+        }
+    }
+}
 
 // Gives its turn away again and again: Tokio's "task that wakes itself".
 task<void> spins(const rt::atomic<bool>* is_over) {
@@ -282,13 +294,10 @@ Test(worker, b062_sockets_become_ready_although_others_spin) {
 }
 
 Test(worker, b057_the_driver_is_looked_at_before_a_yielded_task_runs_again) {
-    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
-        for (const std::uint32_t workers : {0U, 1U}) {
-            rt::runtime runtime(with_workers(workers, driver));
-            const int yields = runtime.block_on(driver_turns_between_yields());
-            cr_assert(yields < 10, "%d", yields);
-        }
-    }
+    on_workers({0U, 1U}, [](rt::runtime& runtime) {
+        const int yields = runtime.block_on(driver_turns_between_yields());
+        cr_assert(yields < 10, "%d", yields);
+    });
 }
 
 // ---- stealing, and tasks that hold their worker -------------------------------------------------
@@ -358,36 +367,27 @@ task<void> holds_until_sleeper_woke() {
 } // namespace
 
 Test(worker, b055_a_task_that_holds_its_worker_does_not_hold_what_it_has_spawned) {
-    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
-        for (const std::uint32_t workers : {2U, 4U, 8U}) {
-            rt::runtime runtime(with_workers(workers, driver));
-            for (const int count : {1, 2, 10, 1000}) {
-                runtime.block_on(holds_until_others_ran(count));
-            }
+    on_workers({2U, 4U, 8U}, [](rt::runtime& runtime) {
+        for (const int count : {1, 2, 10, 1000}) {
+            runtime.block_on(holds_until_others_ran(count));
         }
-    }
+    });
 }
 
 Test(worker, b055_a_task_that_holds_its_worker_does_not_hold_what_it_has_woken) {
-    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
-        for (const std::uint32_t workers : {2U, 4U, 8U}) {
-            rt::runtime runtime(with_workers(workers, driver));
-            for (const int count : {1, 2, 100}) {
-                runtime.block_on(holds_until_woken_ran(count));
-            }
+    on_workers({2U, 4U, 8U}, [](rt::runtime& runtime) {
+        for (const int count : {1, 2, 100}) {
+            runtime.block_on(holds_until_woken_ran(count));
         }
-    }
+    });
 }
 
 Test(worker, a_task_that_holds_its_worker_does_not_hold_its_timers) {
-    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
-        for (const std::uint32_t workers : {2U, 8U}) {
-            rt::runtime runtime(with_workers(workers, driver));
-            for (int i = 0; i < 20; ++i) {
-                runtime.block_on(holds_until_sleeper_woke());
-            }
+    on_workers({2U, 8U}, [](rt::runtime& runtime) {
+        for (int i = 0; i < 20; ++i) {
+            runtime.block_on(holds_until_sleeper_woke());
         }
-    }
+    });
 }
 
 namespace {
@@ -434,14 +434,11 @@ Test(worker, b064_a_worker_that_blocks_after_an_event_does_not_wedge_the_runtime
     cr_skip_test("the thread sanitizer holds the watchdog's signal back while a task spins");
 #    endif
 #endif
-    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
-        for (const std::uint32_t workers : {2U, 8U}) {
-            rt::runtime runtime(with_workers(workers, driver));
-            for (int i = 0; i < 20; ++i) {
-                runtime.block_on(two_readers_block_for_each_other());
-            }
+    on_workers({2U, 8U}, [](rt::runtime& runtime) {
+        for (int i = 0; i < 20; ++i) {
+            runtime.block_on(two_readers_block_for_each_other());
         }
-    }
+    });
 }
 
 namespace {
@@ -470,12 +467,9 @@ Test(worker, a_task_that_holds_its_worker_does_not_hold_what_has_yielded) {
     cr_skip_test("the thread sanitizer holds the watchdog's signal back while a task spins");
 #    endif
 #endif
-    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
-        for (const std::uint32_t workers : {2U, 8U}) {
-            rt::runtime runtime(with_workers(workers, driver));
-            for (int i = 0; i < 20; ++i) {
-                runtime.block_on(yields_beside_a_task_that_waits_for_it());
-            }
+    on_workers({2U, 8U}, [](rt::runtime& runtime) {
+        for (int i = 0; i < 20; ++i) {
+            runtime.block_on(yields_beside_a_task_that_waits_for_it());
         }
-    }
+    });
 }

@@ -44,6 +44,10 @@ public:
         return top_ == bottom_ ? nullptr : slots_[--top_ & (capacity_ - 1)];
     }
 
+    [[nodiscard]] bool is_newest(const detail::task_header* task) const noexcept {
+        return top_ != bottom_ && slots_[(top_ - 1) & (capacity_ - 1)] == task;
+    }
+
     // The oldest task, or null.
     [[nodiscard]] detail::task_header* pop_oldest() noexcept {
         return top_ == bottom_ ? nullptr : slots_[bottom_++ & (capacity_ - 1)];

@@ -22,6 +22,10 @@ inline constexpr std::uint32_t lifo_streak_max = 7;
 // Turns in a row that the ring has then: it keeps a fifth of the worker.
 inline constexpr std::uint32_t ring_streak_max = 16;
 
+// Turns inside turns, of tasks that a lone worker runs where they are joined: some 500 bytes of its
+// stack each.
+inline constexpr std::uint32_t nested_max = 32;
+
 // Turns between two looks at the clock while a worker rests from sharing.
 inline constexpr std::uint32_t rest_look_interval = 8;
 

@@ -8,7 +8,7 @@
 // the ring, in FIFO order, in turns with the tasks that are bound to this worker; the injection
 // queue in earnest; a victim's ring. Then the worker sleeps on its driver. After a private streak
 // the ring has up to ring_streak_max turns or, when it is empty, the oldest spawn has one; so
-// nothing starves.
+// nothing starves. A lone worker may give a turn inside a turn (run_at_join).
 #include "scheduler/worker.h"
 
 #include "base/arch.h"
@@ -103,12 +103,16 @@ void worker::run(const atomic<std::uint32_t>& stop) noexcept {
     stop_searching();
 }
 
-void worker::run_task(task_header* task) noexcept {
-    stop_searching();
+void worker::begin_turn(task_header* task) noexcept {
     task->home = static_cast<std::uint16_t>(index);
     turn.bump_relaxed(1);
     current.store_relaxed(task);
     counters.polls.bump_relaxed(1);
+}
+
+void worker::run_task(task_header* task) noexcept {
+    stop_searching();
+    begin_turn(task);
     is_in_turn_ = true;
     compiler_barrier(); // the handler of on_kick is the other side, on this thread
     tasks::run(task);

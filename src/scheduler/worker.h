@@ -62,6 +62,9 @@ public:
     void schedule_joiner(task_header* task) noexcept;
     // The same for a task that this worker has spawned.
     void schedule_new(task_header* task) noexcept;
+    // Runs the newest task that it has spawned inside the turn of the one that joins it, if it is a
+    // lone worker and this task is the next in turn.
+    void run_at_join(task_header* task) noexcept;
     // Puts a task that yielded behind the driver's next turn.
     void defer(task_header* task) noexcept;
 
@@ -124,6 +127,7 @@ public:
 
 private:
     void run_task(task_header* task) noexcept;
+    void begin_turn(task_header* task) noexcept;
     [[nodiscard]] task_header* next_local() noexcept;
     [[nodiscard]] task_header* next_injected(std::size_t most) noexcept;
     [[nodiscard, gnu::noinline]] task_header* next_from_others() noexcept;
@@ -187,6 +191,7 @@ private:
     std::uint32_t robbed_tasks_ = 0;
     std::uint64_t robbed_at_ns_ = 0;
     std::uint32_t rest_looks_ = 0;
+    std::uint32_t nested_ = 0; // turns inside turns
     bool is_searching_ = false;
     bool is_turn_of_ring_ = false;
     // Written by the owner, read by its own signal handler.

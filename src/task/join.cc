@@ -124,6 +124,10 @@ void join_handle_base::detach_with(drop_function drop) noexcept {
 
 bool join_wait::suspend(void* self) noexcept {
     task_header* const waiter = attach_to_current(*this, "co_await of a join handle");
+    task_header* const child = handle_.header();
+    if (child == this_thread.newest && waiter->boundary == nullptr) {
+        child->scheduler->run_at_join(child);
+    }
     if (!handle_.listen(this)) {
         return false;
     }

@@ -44,4 +44,19 @@ inline void run(task_header* task) noexcept {
     self.task = nullptr;
 }
 
+// The same inside the turn of another task, whose frames are all suspended and in which nothing is
+// left to be done.
+inline void run_nested(task_header* task) noexcept {
+    detail::context& self = detail::this_thread;
+    task_header* const outer = self.task;
+    const std::uint32_t budget = self.budget;
+    const std::uint64_t id = outer->id.load_relaxed();
+    metrics::probe_poll_end(outer, id);
+    run(task);
+    metrics::probe_poll_start(outer, id);
+    self.task = outer;
+    self.budget = budget;
+    self.after = nullptr;
+}
+
 } // namespace rt::tasks

@@ -134,6 +134,9 @@ public:
     virtual void schedule_joiner(task_header* task) noexcept = 0;
     // The same for a task that runs for the first time.
     virtual void schedule_new(task_header* task) noexcept = 0;
+    // Runs a task inside the turn of the running one, which is about to join it, if nobody else
+    // could run either of them meanwhile and it is the next in turn; else does nothing.
+    virtual void run_at_join(task_header* /*task*/) noexcept {}
 
     // The program's, if it has hooks for tasks; else null. Constant while there are tasks.
     const rt::hooks* hooks = nullptr;

@@ -455,7 +455,9 @@ void metrics_writer::sample_histogram(
 metrics_input read_metrics() {
     metrics_input input;
     input.runtimes = observed().read();
-    input.outside = read_counters(metrics::external_counters);
+    for (auto* each = metrics::first_outside(); each != nullptr; each = each->next) {
+        add_to(input.outside, read_counters(*each));
+    }
     input.retired = observed().retired();
     input.retired_time = observed().retired_time();
     input.usage = read_process_usage();

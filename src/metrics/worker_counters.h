@@ -5,8 +5,11 @@
 //
 // The owner adds with a relaxed load and a relaxed store (0.3 ns measured); the observer reads with
 // relaxed loads at any time. Each counter is exact and monotonic; two counters of one worker may be
-// one event apart, and a sum over workers is not a snapshot. Threads that are not workers share one
-// block and pay an atomic addition.
+// one event apart, and a sum over workers is not a snapshot. Threads that are not workers have
+// blocks of the same kind: one that counts something takes one, and leaves it to the next when it
+// exits, with what it has counted; so blocks only ever grow, and there are as many as there were
+// such threads at once. All of them in one block, with atomic additions, made two threads that
+// spawn from outside wait for each other's cache line at every spawn.
 // The X-list is the only place where a counter is named: the metrics page, the socket and the tests
 // are generated from it.
 #pragma once
@@ -53,12 +56,22 @@ struct alignas(128) worker_counters {
 #undef RT_DECLARE
 };
 
-// The calling worker's block; null on other threads. Set by the worker for its own lifetime.
+// A block of threads that are no workers. Published once, never freed.
+struct outside_counters : worker_counters {
+    outside_counters* next = nullptr; // constant once published
+    atomic<bool> is_taken{true};      // by the thread that writes it
+};
+
+// The calling thread's block; null until it counts for the first time if it is no worker. Set by
+// the worker for its own lifetime.
 extern constinit thread_local worker_counters* this_worker
     __attribute__((tls_model("initial-exec")));
 
-// Counts of all threads that are not workers.
-extern constinit worker_counters external_counters;
+// The newest of the blocks of threads that are not workers; the others follow. Never null.
+[[nodiscard]] const outside_counters* first_outside() noexcept;
+
+// Adds to a block of the calling thread's, which is no worker and has none yet.
+void add_outside(atomic<std::uint64_t> worker_counters::*counter, std::uint64_t n) noexcept;
 
 // Of a worker that has not started: all are 0.
 extern constinit worker_counters no_counters;
@@ -69,7 +82,7 @@ inline void add(atomic<std::uint64_t> worker_counters::*counter, std::uint64_t n
         if (this_worker != nullptr) [[likely]] {
             (this_worker->*counter).bump_relaxed(n);
         } else {
-            (external_counters.*counter).add_relaxed(n);
+            add_outside(counter, n);
         }
     }
 }

@@ -39,21 +39,16 @@ void bound_tasks::schedule(task_header* task) noexcept {
         depth_.bump_relaxed(1);
         return;
     }
-    pool_state& pool = owner_->pool();
-    // acquire: pairs with the release in drain. After the end only a spawn comes here, whose handle
-    // keeps the pool; see pool::schedule.
-    if (pool.phase.load_acquire() == phase_done) {
-        push_inbound(task);
-        return;
-    }
-    pool.guests.add_acq_rel(1);
     push_inbound(task);
-    pool.guests.sub_acq_rel(1); // release: pairs with see_guests_off
 }
 
 void bound_tasks::schedule_new(task_header* task) noexcept {
-    if (owner_->pool().phase.load_relaxed() != phase_running) {
+    pool_state& pool = owner_->pool();
+    if (pool.phase.load_relaxed() != phase_running) {
         task->state.or_relaxed(detail::state_aborted); // as in pool::schedule_new
+        if (this_thread.worker == nullptr || &this_thread.worker->pool() != &pool) {
+            pool.hold_up(inbound_);
+        }
     }
     schedule(task);
 }
@@ -67,9 +62,10 @@ void bound_tasks::push_inbound(task_header* task) noexcept {
     pool_state& pool = owner_->pool();
     if (pool.phase.load_relaxed() != phase_running) { // relaxed: the leader looks again by itself
         pool.unpark_all();
-        return;
+    } else {
+        owner_->unpark();
     }
-    owner_->unpark();
+    inbound_.leave();
 }
 
 task_header* bound_tasks::pop() noexcept {
@@ -87,8 +83,12 @@ task_header* bound_tasks::pop() noexcept {
 }
 
 void bound_tasks::take_inbound() noexcept {
-    const task_chain chain = inbound_.pop(UINT32_MAX);
-    if (chain.count != 0) {
+    for (auto left = static_cast<std::uint32_t>(inbound_.size()); left != 0;) {
+        const task_chain chain = inbound_.pop(left);
+        if (chain.count == 0) {
+            break;
+        }
+        left -= chain.count;
         metrics::add(&worker_counters::injected, chain.count);
         append(ready_, chain);
         depth_.store_relaxed(ready_.count + deferred_.count);

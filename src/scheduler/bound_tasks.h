@@ -68,6 +68,8 @@ public:
 
     // Refuses further tasks, which can only be new ones: whoever spawns one cancels it.
     void close() noexcept { inbound_.close(); }
+    // Whether a thread from outside is still about to wake the worker: see inject_queue.h.
+    [[nodiscard]] bool has_guests() noexcept { return inbound_.has_guests(); }
 
     // Tasks that are ready, wherever they are. Threads: any; a moment old.
     [[nodiscard]] std::size_t depth() const noexcept {

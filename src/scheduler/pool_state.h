@@ -52,6 +52,9 @@ public:
     // Wakes one sleeper, if the rules of idle.h ask for it. Call after work was made visible.
     void notify(std::uint32_t near) noexcept;
 
+    // Makes a thread that spawns onto a queue wait while the pool ends, if it is too fast.
+    void hold_up(const inject_queue& queue) noexcept;
+
     // Wakes every worker, for the leader of a shutdown is one of them.
     void unpark_all() noexcept;
 
@@ -72,7 +75,8 @@ public:
     void drain(worker& self) noexcept;
 
     // Waits until no thread from outside is between queueing a task and waking a worker. The task
-    // that such a thread holds keeps the pool alive until it is queued, and the count from then on.
+    // that such a thread holds keeps the pool alive until it is queued, and the queue's count of
+    // guests from then on.
     void see_guests_off() noexcept;
 
     // An exception that nobody will see, on a worker. Returns whether to report it. With the policy
@@ -133,8 +137,7 @@ public:
     atomic<std::uint32_t> late{0}; // workers that have come back since there is a leader
     std::vector<int> start_errors; // by worker; errno of its driver, during start-up
     atomic<std::uint32_t> phase{phase_running};
-    alignas(128) atomic<std::uint32_t> guests{0}; // threads from outside that are in schedule()
-    bool is_down = false;                         // owner of the pool
+    bool is_down = false; // owner of the pool
     atomic<bool> has_unhandled{false};
     std::exception_ptr unhandled; // written by who set has_unhandled, before it cancels any task
 

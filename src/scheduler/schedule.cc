@@ -6,8 +6,8 @@
 // to the ring; a task that was spawned to the fresh stack; a batch that the driver or the wheel
 // delivers to the ring; what does not fit into the ring to the node's injection queue. From every
 // other thread: to the injection queue of the node where the task ran last. Such a guest may be
-// overtaken by the task that it has queued, and by the end of the runtime with it; the count of
-// guests is what shutdown waits for.
+// overtaken by the task that it has queued, and by the end of the runtime with it; the queue's
+// count of guests is what shutdown waits for.
 //
 // None of this is about tasks that are bound to a worker: they name another scheduler, and come to
 // bound_tasks.cc.
@@ -256,19 +256,10 @@ void pool::schedule(task_header* task) noexcept {
         self->schedule_local(task);
         return;
     }
-    // acquire: pairs with the release in drain. A spawn after the end: its handle keeps the pool,
-    // so it need not be counted, and many of them in a row do not keep see_guests_off from its end.
-    if (state_->phase.load_acquire() == phase_done) {
-        state_->inject(0, {task, task, 1});
-        return;
-    }
     const std::uint32_t home = task->home;
     const auto& workers = state_->workers;
     const bool has_home = home < workers.size();
-    // From here on the task may run and end, and with it the runtime; see see_guests_off.
-    state_->guests.add_acq_rel(1);
     state_->inject(has_home ? workers[home]->node : 0, {task, task, 1});
-    state_->guests.sub_acq_rel(1);
 }
 
 void pool::schedule_joiner(task_header* task) noexcept {
@@ -299,11 +290,8 @@ void pool::schedule_new(task_header* task) noexcept {
         self->schedule_new(task);
         return;
     }
-    if (is_ending && state_->inject_of(0).size() > shutdown_backlog_max) {
-        // The leader walks over all headers until it finds no live one: threads that spawn faster
-        // than it cancels would make each walk longer than the last. Not for longer than a moment:
-        // the caller may hold what the leader waits for.
-        futex_wait_for(state_->phase, phase_draining, shutdown_pause_ns);
+    if (is_ending) {
+        state_->hold_up(state_->inject_of(0));
     }
     schedule(task);
 }

@@ -124,7 +124,7 @@ void pool_state::drain(worker& self) noexcept {
         if (sleepers.arrive(1)) {
             leader.store_relaxed(&self);
             cancel_all(self);
-            // release: pairs with the acquire below and in inject.
+            // release: pairs with the acquire below and in rest().
             phase.store_release(phase_done);
             called_.store_release(everybody); // release: pairs with the acquire below
             futex_wake_all(called_);
@@ -178,8 +178,15 @@ bool pool_state::run_some(worker& self) noexcept {
 }
 
 void pool_state::see_guests_off() noexcept {
-    while (guests.load_acquire() != 0) { // acquire: pairs with the release in pool::schedule
-        ::sched_yield();
+    for (const std::unique_ptr<inject_queue>& queue : injected) {
+        while (queue->has_guests()) {
+            ::sched_yield();
+        }
+    }
+    for (const std::unique_ptr<worker>& each : workers) {
+        while (each->bound.has_guests()) {
+            ::sched_yield();
+        }
     }
 }
 
@@ -197,6 +204,15 @@ void pool_state::abandon_start(std::uint32_t started) noexcept {
         }
     }
     is_down = true;
+}
+
+// The leader walks over all headers until it finds no live one: threads that spawn faster than it
+// cancels would make each walk longer than the last. Not for longer than a moment: the caller may
+// hold what the leader waits for.
+void pool_state::hold_up(const inject_queue& queue) noexcept {
+    if (queue.size() > shutdown_backlog_max) {
+        futex_wait_for(phase, phase_draining, shutdown_pause_ns);
+    }
 }
 
 // A task may wait for a timer or a completion of a worker that has arrived already (one that is
@@ -290,7 +306,8 @@ bool pool_state::on_unhandled(const std::exception_ptr& exception) noexcept {
 
 void pool_state::inject(std::uint32_t node, task_chain chain) noexcept {
     metrics::add(&metrics::worker_counters::remote_schedules, chain.count);
-    if (!inject_of(node).push_chain(chain)) {
+    inject_queue& to = inject_of(node);
+    if (!to.push_chain(chain)) {
         // Only a spawn after shutdown comes here: no task is left that could be woken.
         for (task_header* task = chain.first; chain.count != 0; --chain.count) {
             task_header* const following = task->queue_next;
@@ -302,9 +319,10 @@ void pool_state::inject(std::uint32_t node, task_chain chain) noexcept {
     if (phase.load_relaxed() != phase_running) { // relaxed: the leader looks again by itself
         unpark_all();
         wake_stand_ins();
-        return;
+    } else {
+        notify(no_preference);
     }
-    notify(no_preference);
+    to.leave();
 }
 
 } // namespace rt::scheduler

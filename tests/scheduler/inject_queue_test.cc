@@ -5,8 +5,11 @@
 #include "scheduler/inject_queue.h"
 #include "support/test.h"
 
+#include <cstdlib>
 #include <thread>
 #include <vector>
+
+#include <sys/resource.h>
 
 namespace {
 
@@ -88,6 +91,48 @@ Test(inject_queue, refuses_tasks_once_closed_and_gives_what_it_has) {
     expect(queue.pop(10), tasks, 0, 1);
     queue.close();
     cr_assert_not(queue.push(tasks[1]));
+}
+
+// With no memory for a larger buffer the tasks wait in a list, and come out in the same order.
+Test(inject_queue, keeps_what_it_has_no_memory_for) {
+    constexpr std::uint32_t count = 100'000; // a buffer of 1 MiB
+    const fake_tasks tasks(count + 200);
+    inject_queue queue;
+    cr_assert(queue.push_chain(chain_of(tasks, 0, 10)));
+    const rlimit none{0, 0};
+    cr_assert_eq(::setrlimit(RLIMIT_AS, &none), 0);
+    while (std::malloc(1U << 19U) != nullptr) { // what the allocator still has
+    }
+    cr_assert(queue.push_chain(chain_of(tasks, 10, count - 10)));
+    for (std::size_t i = 0; i < 200; ++i) {
+        cr_assert(queue.push(tasks[count + i]));
+    }
+    cr_assert_eq(queue.size(), tasks.size());
+    for (std::size_t i = 0; i < tasks.size();) {
+        const task_chain chain = queue.pop(100);
+        cr_assert_neq(chain.count, 0U, "%zu of %zu", i, tasks.size());
+        expect(chain, tasks, i, chain.count);
+        i += chain.count;
+    }
+    cr_assert(queue.is_empty());
+    cr_assert(queue.push(tasks[0]));
+    expect(queue.pop(1), tasks, 0, 1);
+}
+
+Test(inject_queue, has_guests_between_push_and_leave) {
+    const fake_tasks tasks(3);
+    inject_queue queue;
+    cr_assert_not(queue.has_guests());
+    cr_assert(queue.push(tasks[0]));
+    cr_assert(queue.push_chain(chain_of(tasks, 1, 2)));
+    expect(queue.pop(3), tasks, 0, 3);
+    queue.leave();
+    cr_assert(queue.has_guests(), "one of two");
+    queue.leave();
+    cr_assert_not(queue.has_guests());
+    queue.close();
+    cr_assert_not(queue.push(tasks[0]));
+    cr_assert_not(queue.has_guests(), "one that is refused does not enter");
 }
 
 // Each pusher's tasks come out in its order, whatever the others do.

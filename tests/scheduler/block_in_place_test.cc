@@ -67,7 +67,7 @@ task<void> blocks(F function) {
 } // namespace
 
 Test(block_in_place, gives_what_the_function_returns_and_throws_what_it_throws) {
-    on_workers({1, 2}, [](rt::runtime& runtime) {
+    on_workers({1, 2, 8}, [](rt::runtime& runtime) {
         runtime.block_on([]() -> task<void> {
             int place = 0;
             int& same = block_in_place([&]() -> int& { return place; });
@@ -88,7 +88,7 @@ Test(block_in_place, gives_what_the_function_returns_and_throws_what_it_throws) 
 }
 
 Test(block_in_place, b158_blockers_do_not_stop_a_thousand_new_tasks) {
-    on_workers({1, 2}, [](rt::runtime& runtime) {
+    on_workers({1, 2, 8}, [](rt::runtime& runtime) {
         runtime.block_on([]() -> task<void> {
             rt::atomic<int> blocked{0};
             rt::atomic<int> ran{0};
@@ -114,7 +114,7 @@ Test(block_in_place, b158_blockers_do_not_stop_a_thousand_new_tasks) {
 
 Test(block_in_place, b159_is_legal_on_workers_nested_and_outside) {
     cr_assert_eq(block_in_place([] { return block_in_place([] { return 1; }); }), 1);
-    on_workers({1, 2}, [](rt::runtime& runtime) {
+    on_workers({1, 2, 8}, [](rt::runtime& runtime) {
         const int sum = runtime.block_on([]() -> task<int> {
             const int own = block_in_place([] { return block_in_place([] { return 1; }); });
             const int spawned = co_await rt::spawn([]() -> task<int> {
@@ -133,7 +133,7 @@ Test(block_in_place, b159_on_a_current_thread_runtime_it_aborts_with_advice, .si
 
 // The tasks and timers of the only worker, and the sockets that it watches.
 Test(block_in_place, a_lone_worker_s_tasks_timers_and_sockets_go_on) {
-    on_workers({1, 2}, [](rt::runtime& runtime) {
+    on_workers({1, 2, 8}, [](rt::runtime& runtime) {
         for (int round = 0; round < 5; ++round) {
             runtime.block_on([]() -> task<void> {
                 sockets pair;
@@ -170,7 +170,7 @@ Test(block_in_place, a_lone_worker_s_tasks_timers_and_sockets_go_on) {
 }
 
 Test(block_in_place, what_the_function_spawns_and_wakes_runs_elsewhere_at_once) {
-    on_workers({1, 2}, [](rt::runtime& runtime) {
+    on_workers({1, 2, 8}, [](rt::runtime& runtime) {
         runtime.block_on([]() -> task<void> {
             gate at;
             rt::atomic<int> ran{0};
@@ -194,7 +194,7 @@ Test(block_in_place, what_the_function_spawns_and_wakes_runs_elsewhere_at_once) 
 }
 
 Test(block_in_place, b160_another_runtime_runs_in_it_and_the_task_yields_afterwards) {
-    on_workers({1, 2}, [](rt::runtime& runtime) {
+    on_workers({1, 2, 8}, [](rt::runtime& runtime) {
         runtime.block_on([]() -> task<void> {
             const int seen = block_in_place([] {
                 return rt::block_on(rt::test::single(), []() -> task<int> {
@@ -210,7 +210,7 @@ Test(block_in_place, b160_another_runtime_runs_in_it_and_the_task_yields_afterwa
 }
 
 Test(block_in_place, b161_b162_block_on_of_its_own_runtime_works_in_it) {
-    on_workers({1, 2}, [](rt::runtime& runtime) {
+    on_workers({1, 2, 8}, [](rt::runtime& runtime) {
         for (int round = 0; round < 100; ++round) {
             const int seen = runtime.block_on([](rt::runtime* own) -> task<int> {
                 co_return block_in_place([&] {
@@ -231,7 +231,7 @@ Test(block_in_place, b161_b162_block_on_of_its_own_runtime_works_in_it) {
 }
 
 Test(block_in_place, b164_the_budget_is_in_force_again_afterwards) {
-    on_workers({1, 2}, [](rt::runtime& runtime) {
+    on_workers({1, 2, 8}, [](rt::runtime& runtime) {
         const bool had_none = runtime.block_on([]() -> task<bool> {
             block_in_place([] {});
             bool seen = false;
@@ -246,7 +246,7 @@ Test(block_in_place, b164_the_budget_is_in_force_again_afterwards) {
 }
 
 Test(block_in_place, b165_what_has_yielded_runs_while_it_blocks) {
-    on_workers({1, 2}, [](rt::runtime& runtime) {
+    on_workers({1, 2, 8}, [](rt::runtime& runtime) {
         runtime.block_on([]() -> task<void> {
             rt::atomic<int> turns{0};
             auto other = rt::spawn([&]() -> task<void> {
@@ -264,7 +264,7 @@ Test(block_in_place, b165_what_has_yielded_runs_while_it_blocks) {
 }
 
 Test(block_in_place, b166_blocking_and_other_tasks_all_end) {
-    on_workers({1, 2}, [](rt::runtime& runtime) {
+    on_workers({1, 2, 8}, [](rt::runtime& runtime) {
         runtime.block_on([]() -> task<void> {
             rt::atomic<int> ran{0};
             std::vector<rt::join_handle<void>> all;
@@ -289,7 +289,7 @@ Test(block_in_place, b166_blocking_and_other_tasks_all_end) {
 }
 
 Test(block_in_place, many_block_at_once_until_all_do) {
-    on_workers({1, 2}, [](rt::runtime& runtime) {
+    on_workers({1, 2, 8}, [](rt::runtime& runtime) {
         for (int round = 0; round < 3; ++round) {
             runtime.block_on([]() -> task<void> {
                 constexpr int count = 40;
@@ -308,7 +308,7 @@ Test(block_in_place, many_block_at_once_until_all_do) {
 
 Test(block_in_place, the_task_keeps_its_locals_its_thread_and_its_children_s_parent) {
     static rt::task_local<int> number;
-    on_workers({1, 2}, [](rt::runtime& runtime) {
+    on_workers({1, 2, 8}, [](rt::runtime& runtime) {
         runtime.block_on(number.scope(4, []() -> task<void> {
             const std::thread::id here = std::this_thread::get_id();
             const rt::detail::task_header* const self = rt::detail::this_thread.task;
@@ -353,7 +353,7 @@ task<void> waits_for_ever(rt::atomic<int>* begun, rt::atomic<int>* opened) {
 // The function waits for a task that only the shutdown ends.
 Test(block_in_place, b096_the_shutdown_ends_the_task_that_a_function_waits_for) {
     for (int round = 0; round < 20; ++round) {
-        on_workers({1, 2}, [](rt::runtime& runtime) {
+        on_workers({1, 2, 8}, [](rt::runtime& runtime) {
             // Static, because the runtime outlives what this function could own.
             static rt::atomic<int> begun;
             static rt::atomic<int> opened;

@@ -3,11 +3,13 @@
 // A task that holds its worker holds nobody else: a timer, a completion and a queued task of that
 // worker each go on while it computes, is in a system call, or waits for a mutex. The blocker is
 // released by what it must not hold up, so a runtime that strands it makes the test hang. How late
-// it may be is measured by perf-sched (long_poll_*).
+// it may be is measured by perf-sched (long_poll_*). A runtime of one worker has nobody who could
+// help, so there the blocker is called in rt::block_in_place.
 #include "support/test.h"
 #include "task/gate.h"
 #include "task/sockets.h"
 
+#include <rt/block_in_place.h>
 #include <rt/detail/atomic.h>
 #include <rt/runtime.h>
 #include <rt/spawn.h>
@@ -16,6 +18,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <thread>
 #include <utility>
 
@@ -111,7 +114,7 @@ task<void> waits_and_releases(
 }
 
 template<typename Blocker>
-task<void> holds_until_released(victim who) {
+task<void> holds_until_released(victim who, bool is_alone) {
     sockets pair;
     Blocker blocker;
     rt::atomic<int> begun{0};
@@ -126,16 +129,22 @@ task<void> holds_until_released(victim who) {
         pair.write('x');
     }
     is_holding.store_release(true);
-    blocker.hold();
+    if (is_alone) {
+        rt::block_in_place([&blocker] { blocker.hold(); });
+    } else {
+        blocker.hold();
+    }
     co_await std::move(waiting);
 }
 
 template<typename Blocker>
 void check(victim who) {
     for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
-        rt::runtime runtime(with_workers(2, driver));
-        for (int round = 0; round < 10; ++round) {
-            runtime.block_on(holds_until_released<Blocker>(who));
+        for (const std::uint32_t workers : {1U, 2U, 8U}) {
+            rt::runtime runtime(with_workers(workers, driver));
+            for (int round = 0; round < 10; ++round) {
+                runtime.block_on(holds_until_released<Blocker>(who, workers == 1));
+            }
         }
     }
 }

@@ -226,7 +226,7 @@ Test(worker, b053_pairs_that_wake_each_other_starve_nobody) {
 
 Test(worker, b052_every_interval_may_be_one) {
     const rt::atomic<bool> never{false}; // outlives the tasks that the runtime ends
-    for (const std::uint32_t workers : {0U, 1U, 2U}) {
+    for (const std::uint32_t workers : {0U, 1U, 2U, 8U}) {
         rt::config wanted = with_workers(workers);
         wanted.inject_interval = 1;
         wanted.event_interval = 1;

@@ -82,16 +82,8 @@ bool watchdog::start(pool_state& pool) noexcept {
 
 void watchdog::stop() noexcept {
     if (thread_.joinable()) {
-        state_.store_release(stopping);
-        futex_wake_all(state_);
+        vigil_.stop();
         thread_.join();
-    }
-}
-
-void watchdog::wake() noexcept {
-    std::uint32_t expected = asleep;
-    if (state_.cas_strong_acq_rel(expected, awake)) {
-        futex_wake_all(state_);
     }
 }
 
@@ -101,25 +93,12 @@ void watchdog::run(pool_state& pool) noexcept {
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, nullptr);
     std::uint32_t quiet = 0;
-    for (;;) {
-        const std::uint32_t state = state_.load_acquire(); // acquire: pairs with stop
-        if (state == stopping) {
-            return;
-        }
-        if (state == asleep) {
-            futex_wait(state_, asleep);
-            continue;
-        }
+    while (!vigil_.is_over()) {
         nap(watchdog_period_ns);
         quiet = sample(pool) ? 0 : quiet + 1;
         if (quiet == watchdog_quiet_periods) {
             quiet = 0;
-            std::uint32_t expected = awake;
-            // A worker that wakes before this is seen does not stir the watchdog; the look that
-            // follows finds it awake, unless it has parked again, which is as good.
-            if (state_.cas_strong_seq_cst(expected, asleep) && sample(pool)) {
-                wake();
-            }
+            vigil_.rest([&] { return sample(pool); });
         }
     }
 }

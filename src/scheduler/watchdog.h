@@ -16,12 +16,12 @@
 // a few other calls of the task return EINTR. SIGURG is ignored by default and tolerates strays.
 //
 // With every worker parked for quiet_periods samples the watchdog sleeps too, on a futex; the next
-// worker to wake stirs it. An idle runtime makes no wake-ups.
+// worker to wake stirs it (vigil.h). An idle runtime makes no wake-ups.
 // A pool of one worker has no watchdog until a stand-in is made (in_place.cc): there is nobody to
 // give the tasks to.
 #pragma once
 
-#include <rt/detail/atomic.h>
+#include "scheduler/vigil.h"
 
 #include <cstdint>
 #include <thread>
@@ -42,24 +42,15 @@ public:
     // Ends it. The workers' threads must still exist. Idempotent.
     void stop() noexcept;
 
-    // A worker has come back from sleep. Cheap unless the watchdog sleeps.
-    void stir() noexcept {
-        if (state_.load_relaxed() == asleep) [[unlikely]] { // relaxed: the next wake tries again
-            wake();
-        }
-    }
+    // A worker has come back from sleep, and has published it. Cheap unless the watchdog sleeps.
+    void stir() noexcept { vigil_.stir(); }
 
 private:
-    static constexpr std::uint32_t awake = 0;
-    static constexpr std::uint32_t asleep = 1;
-    static constexpr std::uint32_t stopping = 2;
-
     void run(pool_state& pool) noexcept;
     [[nodiscard]] bool sample(pool_state& pool) noexcept;
     void help(pool_state& pool, std::uint32_t index) noexcept;
-    void wake() noexcept;
 
-    alignas(128) atomic<std::uint32_t> state_{awake};
+    alignas(128) vigil vigil_;
     std::vector<std::uint64_t> turns_; // watchdog's thread: each worker's turn at the last sample
     std::thread thread_;
 };

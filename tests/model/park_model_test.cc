@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
 // Falling asleep and being woken, under every interleaving: a worker on its driver, with a watchdog
-// that reaps in its place; and a thread from outside that waits for a task.
+// that reaps in its place; that watchdog's own sleep; and a thread from outside that waits for a
+// task.
 //
-// The code under test is scheduler/parker.h, scheduler/thread_listener.h, driver/driver.cc and the
+// The code under test is scheduler/parker.h, vigil.h, thread_listener.h, driver/driver.cc and the
 // epoll driver, whole, on a kernel that is modelled here: an eventfd, and an epoll instance that
 // reports each write to it once. Whoever published work and then called unpark must not leave the
 // worker asleep beside it. The ring driver keeps the same rules, in code of its own.
@@ -119,6 +120,7 @@ void add(Counter /*which*/, std::uint64_t /*many*/) noexcept {
 #include "scheduler/inject_queue.h"
 #include "scheduler/parker.h"
 #include "scheduler/thread_listener.h"
+#include "scheduler/vigil.h"
 #undef eventfd_read
 #undef eventfd_write
 #undef eventfd
@@ -232,6 +234,44 @@ struct lone {
     alignas(64) unsigned char blocks[4][128];
 };
 
+// The watchdog has found nobody awake and goes to sleep while a worker comes back, `naps` times,
+// and then stays in its turn until it is helped.
+struct watched {
+    static constexpr unsigned threads = 2;
+
+    explicit watched(unsigned how_often)
+        : naps(how_often) {
+        rt_model::scenario::set_up_sync();
+    }
+
+    void run(unsigned self) {
+        if (self == 0) { // worker::park
+            for (unsigned i = 0; i < naps; ++i) {
+                is_parked.store_relaxed(1);
+                is_parked.store_relaxed(0);
+                vigil.stir();
+            }
+            rt::model::wait_until([this] { return is_helped; });
+            return;
+        }
+        // watchdog::run, whose samples are looks
+        const auto is_awake = [this] {
+            return is_parked.load_relaxed() == 0;
+        };
+        while (!is_awake()) {
+            vigil.rest(is_awake);
+        }
+        is_helped = naps != 0;
+    }
+
+    void at_end(bool is_stuck) { check(!is_stuck, "the watchdog sleeps beside a worker"); }
+
+    const unsigned naps;
+    rt_model::scheduler::vigil vigil;
+    rt_model::atomic<unsigned> is_parked{1};
+    bool is_helped = false;
+};
+
 // block_on, from a thread that is no worker: a task ends while the thread goes to sleep.
 struct outsider {
     static constexpr unsigned threads = 2;
@@ -294,6 +334,16 @@ Test(park_model, a_watchdog_that_reaps_takes_no_wake_up_away) {
     expect_good<worker>("1 waker, watchdog", bounded(20), cast{1, 1, true});
     expect_good<worker>("2 wakers, watchdog", bounded(4), cast{2, 1, true});
     expect_good<worker>("1 waker, watchdog, weak", bounded(4, true), cast{1, 1, true});
+}
+
+Test(park_model, a_watchdog_does_not_sleep_beside_a_worker_that_is_awake) {
+    rt::model::skip_with_sanitizers();
+    expect_good<watched>("watchdog", bounded(20), 1U);
+    expect_good<watched>("watchdog, twice", bounded(20), 2U);
+    expect_good<watched>("watchdog, weak", bounded(20, true), 1U);
+    expect_good<watched>("watchdog, twice, weak", bounded(20, true), 2U);
+    expect_broken<watched>("watchdog, no fences", broken(fault::no_fences), 1U);
+    expect_broken<watched>("watchdog, no wake", broken(fault::no_wake), 1U);
 }
 
 Test(park_model, a_thread_outside_sees_the_end_of_its_task) {

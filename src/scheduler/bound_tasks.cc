@@ -56,7 +56,7 @@ void bound_tasks::schedule_new(task_header* task) noexcept {
 void bound_tasks::push_inbound(task_header* task) noexcept {
     metrics::add(&worker_counters::remote_schedules, 1);
     if (!inbound_.push(task)) {
-        tasks::cancel_unstarted(task);
+        owner_->pool().refuse(task);
         return;
     }
     pool_state& pool = owner_->pool();

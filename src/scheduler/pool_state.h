@@ -49,6 +49,9 @@ public:
     // only be new ones, are cancelled here. Threads: any.
     void inject(std::uint32_t node, task_chain chain) noexcept;
 
+    // Cancels a task that the caller owns and no queue has taken, because the pool has ended.
+    void refuse(task_header* task) noexcept;
+
     // Wakes one sleeper, if the rules of idle.h ask for it. Call after work was made visible.
     void notify(std::uint32_t near) noexcept;
 
@@ -135,6 +138,7 @@ public:
     atomic<bool> is_lone{false};                           // one worker, which has never gone away
     atomic<worker*> leader{nullptr};                       // of the shutdown
     atomic<std::uint32_t> late{0}; // workers that have come back since there is a leader
+    base::spin_lock walk_lock{base::lock_rank::scheduler_shutdown}; // see shutdown.cc
     std::vector<int> start_errors; // by worker; errno of its driver, during start-up
     atomic<std::uint32_t> phase{phase_running};
     bool is_down = false; // owner of the pool

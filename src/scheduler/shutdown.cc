@@ -19,10 +19,14 @@
 //
 // Only the leader can end a task of this pool after step 2, so a header that is live, ours and not
 // complete stays so while it is looked at: that is what makes the walk over type-stable headers
-// safe. The walk reads fields that other runtimes may be recycling; it checks the id, which is
+// safe. The exception is a task that was spawned too late (step 5): its spawner ends it, and the
+// header may become another runtime's task at once. So the spawner marks it first, and the walk
+// looks and asks, each under a lock: what is marked is not asked, what was asked is still the same.
+// The walk reads fields that other runtimes may be recycling; it checks the id, which is
 // never used twice, before and after, and is exempt from the race detector.
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/lock.h"
 #include "memory/frame_pool.h"
 #include "scheduler/pool_state.h"
 #include "scheduler/tuning.h"
@@ -43,7 +47,12 @@ namespace rt::scheduler {
 namespace {
 
 struct abort_walk {
-    scheduler_addresses ours;
+    explicit abort_walk(pool_state& pool)
+        : ours(pool.addresses())
+        , lock(pool.walk_lock) {}
+
+    const scheduler_addresses ours;
+    base::spin_lock& lock;
     std::uint32_t live = 0;
 };
 
@@ -69,8 +78,16 @@ void abort_one(void* block, void* context) noexcept {
     if (!is_live_and_ours(task, walk->ours)) {
         return;
     }
+    bool is_claimed = false;
+    {
+        const base::guard hold(walk->lock); // see pool_state::refuse
+        if (!is_live_and_ours(task, walk->ours)) {
+            return;
+        }
+        is_claimed = detail::request_cancel(task, detail::state_aborted);
+    }
     ++walk->live;
-    if (detail::request_cancel(task, detail::state_aborted)) {
+    if (is_claimed) {
         task->scheduler->schedule(task);
     }
 }
@@ -245,7 +262,7 @@ void pool_state::cancel_all(worker& self) noexcept {
     }
     for (std::uint32_t live_before = 0;;) {
         let_late_ones_run();
-        abort_walk walk{addresses()};
+        abort_walk walk(*this);
         memory::for_each_header(&abort_one, &walk);
         // Between two walks, which cost as much as there are headers, many turns.
         bool any = false;
@@ -293,7 +310,7 @@ bool pool_state::on_unhandled(const std::exception_ptr& exception) noexcept {
         static_cast<void>(phase.cas_strong_acq_rel(expected, phase_draining));
         if (settings.flavor == flavor::current_thread) {
             // The loop goes on until block_on's own task has ended.
-            abort_walk walk{addresses()};
+            abort_walk walk(*this);
             memory::for_each_header(&abort_one, &walk);
         } else {
             unpark_all();
@@ -304,6 +321,15 @@ bool pool_state::on_unhandled(const std::exception_ptr& exception) noexcept {
     return true;
 }
 
+void pool_state::refuse(task_header* task) noexcept {
+    {
+        const base::guard hold(walk_lock);
+        task->polls = 0; // a closure that is spawned begins with 1
+        task->state.or_relaxed(detail::state_aborted);
+    }
+    tasks::cancel_unstarted(task);
+}
+
 void pool_state::inject(std::uint32_t node, task_chain chain) noexcept {
     metrics::add(&metrics::worker_counters::remote_schedules, chain.count);
     inject_queue& to = inject_of(node);
@@ -311,7 +337,7 @@ void pool_state::inject(std::uint32_t node, task_chain chain) noexcept {
         // Only a spawn after shutdown comes here: no task is left that could be woken.
         for (task_header* task = chain.first; chain.count != 0; --chain.count) {
             task_header* const following = task->queue_next;
-            tasks::cancel_unstarted(task);
+            refuse(task);
             task = following;
         }
         return;

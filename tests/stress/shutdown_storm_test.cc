@@ -38,6 +38,13 @@ task<void> waits(gate* at, member /*owned*/) {
     co_await at->wait();
 }
 
+task<void> ends_at_once() {
+    co_return;
+}
+task<void> naps() {
+    co_await rt::sleep(1ms);
+}
+
 template<typename T>
 bool ended_well(rt::join_handle<T>& handle) {
     try {
@@ -230,6 +237,44 @@ Test(shutdown_storm, the_end_of_one_runtime_does_not_cancel_tasks_of_another) {
                         co_await rt::yield();
                         co_return 1;
                     }());
+                    while (!other.is_finished()) {
+                        std::this_thread::yield();
+                    }
+                    wrong.add_relaxed(ended_well(other) ? 0 : 1);
+                }
+            });
+        }
+        for (std::uint32_t spin = random.below(100'000); spin != 0; --spin) {
+            rt::fence_acquire();
+        }
+        dying.reset();
+        is_over.store_release(true);
+        for (std::thread& each : spawners) {
+            each.join();
+        }
+        cr_assert_eq(wrong.load_acquire(), 0, "tasks of another runtime were cancelled");
+    });
+}
+
+// The same where it is most likely to go wrong: the spawn hook holds each spawn onto the dying
+// runtime up while its task can be seen and is in no queue yet.
+Test(shutdown_storm, the_end_of_one_runtime_spares_the_next_owner_of_a_header) {
+    rt::runtime lasting(with_workers(2));
+    const rt::handle onto_lasting = lasting.get_handle();
+    repeat(3s, [&](rt::base::random_source& random) {
+        rt::config wanted = with_workers(random.below(3));
+        wanted.hooks.on_task_spawn = [](const rt::task_info&) {
+            std::this_thread::yield();
+        };
+        auto dying = std::make_unique<rt::runtime>(wanted);
+        rt::atomic<bool> is_over{false};
+        rt::atomic<int> wrong{0};
+        std::vector<std::thread> spawners;
+        for (int t = 0; t < 2; ++t) {
+            spawners.emplace_back([&, onto_dying = dying->get_handle()] {
+                while (!is_over.load_acquire()) {
+                    onto_dying.spawn(ends_at_once()).detach();
+                    rt::join_handle<void> other = onto_lasting.spawn(naps());
                     while (!other.is_finished()) {
                         std::this_thread::yield();
                     }

@@ -18,6 +18,7 @@
 #pragma once
 
 #include <rt/detail/config.h>
+#include <rt/enter.h>
 #include <rt/hooks.h>
 #include <rt/shutdown.h>
 #include <rt/spawn.h>
@@ -160,6 +161,9 @@ public:
             target(), std::forward<F>(function), options.at, options.name.text()
         );
     }
+
+    // Makes the runtime the calling thread's for as long as the guard lives (rt/enter.h).
+    enter_guard enter() const;
 
     // Number of workers: their indices are below it.
     [[nodiscard]] std::uint32_t worker_count() const noexcept;

@@ -65,3 +65,10 @@ private:
 void for_each_core(void (*visit)(core&, void* context), void* context);
 
 } // namespace rt::engine
+
+namespace rt {
+
+// The runtime whose worker or whose closure the calling thread runs, whatever it has entered.
+engine::core* engine_of_thread() noexcept;
+
+} // namespace rt

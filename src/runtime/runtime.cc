@@ -25,7 +25,7 @@ runtime::~runtime() {
     if (is_handed_over_ || core_->is_of_parent()) {
         return;
     }
-    if (detail::this_thread.runtime == core_.get()) {
+    if (engine_of_thread() == core_.get()) {
         base::fatal("a runtime is destroyed on one of its own workers: destroy it outside its tasks"
         );
     }
@@ -82,6 +82,10 @@ detail::blocking_target handle::target() const noexcept {
     RT_ASSERT(core_ != nullptr);
     core_->check_process();
     return {&core_->blocking_pool(), &core_->workers(), core_.get()};
+}
+
+enter_guard handle::enter() const {
+    return enter_guard(core_);
 }
 
 std::string introspection_path() {

@@ -65,7 +65,7 @@ std::shared_ptr<farewell> hand_over(const std::shared_ptr<engine::core>& core) {
 }
 
 void forbid_own_worker(engine::core& core) noexcept {
-    if (detail::this_thread.runtime != &core) {
+    if (engine_of_thread() != &core) {
         return;
     }
     if (core.settings().flavor == flavor::current_thread) {
@@ -81,7 +81,7 @@ void forbid_own_worker(engine::core& core) noexcept {
 shutdown_report runtime::shut_down(std::chrono::nanoseconds timeout) {
     core_->check_process();
     forbid_own_worker(*core_);
-    if (timeout.count() > 0 && detail::this_thread.runtime == core_.get()) {
+    if (timeout.count() > 0 && engine_of_thread() == core_.get()) {
         base::fatal(
             "a runtime is shut down on one of its own threads, which would wait for itself: "
             "use shut_down_in_background()"

@@ -82,11 +82,12 @@ void pool::wait_for(const detail::join_handle_base& handle) noexcept {
     pool_state& state = *state_;
     if (state.settings.flavor == flavor::current_thread) {
         worker& self = *state.workers[0];
+        offload::pool* const former = offload::current_pool();
         offload::set_current_pool(state.blocking);
         self.enter();
         self.run(listener.word);
         self.leave();
-        offload::set_current_pool(nullptr);
+        offload::set_current_pool(former);
         return;
     }
     const std::uint64_t begin_ns = base::monotonic_ns();
@@ -122,11 +123,12 @@ void pool::shut_down() noexcept {
     state.wake_stand_ins();
     if (state.settings.flavor == flavor::current_thread) {
         worker& self = *state.workers[0];
+        offload::pool* const former = offload::current_pool();
         offload::set_current_pool(state.blocking);
         self.enter();
         state.drain(self);
         self.leave();
-        offload::set_current_pool(nullptr);
+        offload::set_current_pool(former);
     }
     for (std::thread& thread : state.threads) {
         thread.join();

@@ -29,5 +29,6 @@
 #include <rt/task_name.h>
 #include <rt/time.h>
 #include <rt/topology.h>
+#include <rt/try_join.h>
 #include <rt/version.h>
 #include <rt/yield.h>

@@ -230,6 +230,15 @@ bool mpsc_core::has_room() noexcept {
     return claimed_ + reserved_ - seen_head_ < capacity_;
 }
 
+bool mpsc_core::has_room_for(std::uint32_t count) noexcept {
+    // What is taken never exceeds the capacity, which may be UINT64_MAX.
+    if (capacity_ - (claimed_ + reserved_ - seen_head_) >= count) [[likely]] {
+        return true;
+    }
+    seen_head_ = head_.load_acquire(); // acquire: as in has_room
+    return capacity_ - (claimed_ + reserved_ - seen_head_) >= count;
+}
+
 // Makes sure that a cell can be claimed. False: there is no block; the caller brings one.
 bool mpsc_core::extend(mpsc_block*& fresh) noexcept {
     if (tail_left_ != 0) [[likely]] {
@@ -291,7 +300,7 @@ mpsc_outcome mpsc_core::claim(mpsc_cell*& cell, sync_wait*& receiver) noexcept {
 mpsc_outcome mpsc_core::claim_reserved(mpsc_cell*& cell, sync_wait*& receiver) noexcept {
     const mpsc_outcome outcome = claim_as(true, cell, receiver);
     if (outcome != mpsc_outcome::granted) {
-        unreserve();
+        unreserve(1);
     }
     return outcome;
 }
@@ -305,22 +314,25 @@ void mpsc_core::published_late(mpsc_cell* cell, std::uint32_t before) noexcept {
     }
 }
 
-mpsc_outcome mpsc_core::reserve() noexcept {
+mpsc_outcome mpsc_core::reserve(std::uint32_t count) noexcept {
     const sync_guard hold(lock_);
     if (is_closed_) {
         return mpsc_outcome::closed;
     }
-    if (!waiting_.is_empty() || !has_room()) {
+    if (count > capacity_) {
+        return mpsc_outcome::impossible;
+    }
+    if (!waiting_.is_empty() || !has_room_for(count)) {
         return mpsc_outcome::full;
     }
-    ++reserved_;
+    reserved_ += count;
     return mpsc_outcome::granted;
 }
 
-void mpsc_core::unreserve() noexcept {
+void mpsc_core::unreserve(std::uint32_t count) noexcept {
     sync_guard hold(lock_);
-    RT_ASSERT(reserved_ > 0);
-    --reserved_;
+    RT_ASSERT(reserved_ >= count);
+    reserved_ -= count;
     const bool is_wanted = !waiting_.is_empty();
     sync_wait* receiver = nullptr;
     if (receiver_ != nullptr && is_finished_locked()) {

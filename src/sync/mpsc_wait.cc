@@ -16,10 +16,10 @@ namespace rt::detail {
 // ---- for room -----------------------------------------------------------------------------------
 
 // Announces a waiter. False: there is room after all.
-bool mpsc_core::wait_for_room() noexcept {
+bool mpsc_core::wait_for_room(std::uint32_t count) noexcept {
     has_waiting_.store_seq_cst(1); // seq_cst, both: rule 3, pairs with make_room
     seen_head_ = head_.load_seq_cst();
-    if (!waiting_.is_empty() || claimed_ + reserved_ - seen_head_ >= capacity_) {
+    if (!waiting_.is_empty() || capacity_ - (claimed_ + reserved_ - seen_head_) < count) {
         return true;
     }
     has_waiting_.store_relaxed(0); // relaxed: a receiver that still sees 1 finds nobody
@@ -30,14 +30,15 @@ bool mpsc_core::enroll_sender(mpsc_send_wait* waiter) noexcept {
     do {
         {
             const sync_guard hold(lock_);
-            const bool must_wait = !waiting_.is_empty() || !has_room();
-            if (!is_closed_ && must_wait && wait_for_room()) {
+            const std::uint32_t count = waiter->needs();
+            const bool must_wait = !waiting_.is_empty() || !has_room_for(count);
+            if (!is_closed_ && must_wait && count <= capacity_ && wait_for_room(count)) {
                 waiting_.push_back(waiter);
                 return true;
             }
         }
-        if (waiter->is_reservation_) {
-            waiter->outcome_ = reserve();
+        if (waiter->is_reservation()) {
+            waiter->outcome_ = reserve(waiter->reserves_);
         } else {
             waiter->outcome_ = claim(waiter->cell_, waiter->receiver_);
             if (waiter->outcome_ == mpsc_outcome::granted) {
@@ -55,9 +56,12 @@ void mpsc_core::refill() noexcept {
     mpsc_block* fresh = nullptr;
     bool is_exhausted = false; // no memory for a block
     lock_.lock();
-    while (!waiting_.is_empty() && has_room()) {
+    while (!waiting_.is_empty()) {
         auto* const first = static_cast<mpsc_send_wait*>(waiting_.front());
-        if (!first->is_reservation_ && !is_exhausted && !extend(fresh)) {
+        if (!has_room_for(first->needs())) {
+            break;
+        }
+        if (!first->is_reservation() && !is_exhausted && !extend(fresh)) {
             lock_.unlock();
             fresh = make_block();
             is_exhausted = fresh == nullptr;
@@ -66,8 +70,8 @@ void mpsc_core::refill() noexcept {
         }
         waiting_.pop_front();
         first->outcome_ = mpsc_outcome::granted;
-        if (first->is_reservation_) {
-            ++reserved_;
+        if (first->is_reservation()) {
+            reserved_ += first->reserves_;
         } else if (is_exhausted) {
             first->outcome_ = mpsc_outcome::no_memory;
         } else {
@@ -84,7 +88,7 @@ void mpsc_core::refill() noexcept {
         recycle(fresh);
     }
     while (auto* const sender = static_cast<mpsc_send_wait*>(ready.take())) {
-        if (sender->outcome_ == mpsc_outcome::granted && !sender->is_reservation_) {
+        if (sender->outcome_ == mpsc_outcome::granted && !sender->is_reservation()) {
             values_.move_in(sender, sender->cell_);
             publish(sender->cell_, sender->receiver_);
         }
@@ -102,12 +106,15 @@ bool mpsc_send_wait::enroll(sync_wait* waiter) noexcept {
 wait_node::cancel_result mpsc_send_wait::withdraw(wait_node* node) noexcept {
     auto* const waiter = static_cast<mpsc_send_wait*>(node);
     mpsc_core* const core = waiter->core();
-    const sync_guard hold(core->lock_);
+    sync_guard hold(core->lock_);
     if (!core->waiting_.remove(waiter)) {
         return cancel_result::in_flight;
     }
     if (core->waiting_.is_empty()) {
         core->has_waiting_.store_relaxed(0); // relaxed: as in wait_for_room
+    } else if (waiter->needs() > 1) {
+        hold.unlock();
+        core->refill(); // it may have stood before others that want less
     }
     return cancel_result::detached;
 }

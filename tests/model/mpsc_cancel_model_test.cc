@@ -135,6 +135,66 @@ struct cancelled : channel_base<large> {
     rt_model::abort_handle abort;
 };
 
+// A task that waits for room for two at once, in a channel that holds one and has room for another,
+// is aborted. Behind it stands a thread that wants room for one. Without a receiver only the end of
+// the task's wait can let it in; with one the task may be granted its room at the same time.
+struct many : channel_base<large> {
+    static constexpr unsigned threads = 4;
+
+    explicit many(bool with_receiver)
+        : channel_base(2)
+        , has_receiver(with_receiver) {
+        sender[1] = sender[0];
+        ++made[0];
+        sent[0] = sender[0].try_send(large(0)).has_value() ? 1 : 0;
+        join = rt_model::detail::launch(
+            &queue, body(this, std::move(sender[0])), rt_model::detail::site::current()
+        );
+        abort = join.abort_handle();
+    }
+
+    static rt_model::task<void> body(many* self, rt_model::mpsc::sender<large> mine) {
+        if (auto room = co_await mine.reserve_many(2)) {
+            check(mine.size() == 0, "there is not so much room");
+            ++self->made[1];
+            self->sent[1] = room->send(large(1)).has_value() ? 1 : 0;
+            check(room->size() == 1, "not as many as were asked for"); // it is given back
+        }
+    }
+
+    void run(unsigned self) {
+        if (self == 0) {
+            queue.work([this] { return (join.header()->state.peek() & state_complete) != 0; });
+        } else if (self == 1) {
+            abort.abort();
+        } else if (self == 2) {
+            auto mine = std::move(sender[1]);
+            ++made[2];
+            sent[2] = mine.blocking_send(large(2)).has_value() ? 1 : 0;
+            check(sent[2] == 1, "the channel is open");
+        } else if (has_receiver) {
+            while (auto got = receiver->blocking_recv()) {
+                note(got->id);
+            }
+        }
+    }
+
+    void at_end(bool is_stuck) {
+        check(!is_stuck, "somebody waits beside free room");
+        abort = {};
+        join.detach();
+        take_the_rest();
+        drop_ends();
+        check_values(false);
+        rt_model::scenario::check_sync_heap();
+    }
+
+    const bool has_receiver;
+    run_queue queue;
+    rt_model::join_handle<void> join;
+    rt_model::abort_handle abort;
+};
+
 } // namespace
 
 Test(mpsc_cancel_model, a_cancelled_receive_loses_nothing) {
@@ -160,4 +220,13 @@ Test(mpsc_cancel_model, a_cancelled_send_is_sent_or_destroyed) {
         "reserve before another, abort", bounded(2), errand::reserves, false, true
     );
     expect_broken<cancelled>("send, torn", broken(fault::torn_rmw, 3), errand::sends, false, true);
+}
+
+Test(mpsc_cancel_model, whoever_gives_up_room_for_many_lets_others_in) {
+    rt::model::skip_with_sanitizers();
+    expect_good<many>("reserve 2, abort", bounded(4), false);
+    expect_good<many>("reserve 2, abort, received", bounded(2), true);
+    expect_good<many>("reserve 2, abort, weak", bounded(2, true), false);
+    expect_broken<many>("reserve 2, torn", broken(fault::torn_rmw, 3), true);
+    expect_broken<many>("reserve 2, no wake", broken(fault::no_wake, 3), false);
 }

@@ -230,6 +230,48 @@ struct parting : channel_base<large> {
     rt_model::mpsc::sender<large> idle_sender; // so that it is not the senders' going that ends it
 };
 
+// Another part of the receiver's task, or another task, closes the channel while the receiver
+// waits. A sender is left, so nothing else ends the wait.
+struct closed_beside : channel_base<large> {
+    static constexpr unsigned threads = 3;
+
+    explicit closed_beside(bool with_permit)
+        : channel_base(2)
+        , has_permit(with_permit) {
+        sender[1] = sender[0];
+        if (has_permit) {
+            room = *sender[0].try_reserve();
+        }
+    }
+
+    void run(unsigned self) {
+        if (self == 0) {
+            while (auto got = receiver->blocking_recv()) {
+                note(got->id);
+            }
+        } else if (self == 1) {
+            receiver->close();
+        } else if (!has_permit) {
+            ++made[0];
+            sent[0] = sender[0].try_send(large(0)).has_value() ? 1 : 0;
+        } else {
+            ++made[0];
+            sent[0] = room.send(large(0)).has_value() ? 1 : 0;
+            check(sent[0] == 1, "a permit was not honoured");
+        }
+    }
+
+    void at_end(bool is_stuck) {
+        check(!is_stuck, "the receiver waits for ever");
+        drop_ends();
+        check_values(false);
+        rt_model::scenario::check_sync_heap();
+    }
+
+    const bool has_permit;
+    rt_model::mpsc::permit<large> room;
+};
+
 // A weak sender is upgraded while the last sender goes, and outlives the channel.
 struct weakly : channel_base<large> {
     static constexpr unsigned threads = 3;
@@ -295,6 +337,15 @@ Test(mpsc_model, a_receiver_closes_or_goes) {
     expect_broken<parting>(
         "drop, no wake", broken(fault::no_wake, 3), farewell::is_dropped, false, true
     );
+}
+
+Test(mpsc_model, a_receiver_that_waits_is_told_of_a_close) {
+    rt::model::skip_with_sanitizers();
+    expect_good<closed_beside>("close beside it", bounded(4), false);
+    expect_good<closed_beside>("close beside it, permit", bounded(4), true);
+    expect_good<closed_beside>("close beside it, weak", bounded(2, true), true);
+    expect_broken<closed_beside>("close beside it, torn", broken(fault::torn_rmw, 3), true);
+    expect_broken<closed_beside>("close beside it, no wake", broken(fault::no_wake, 3), false);
 }
 
 Test(mpsc_model, a_weak_sender_comes_in_time_or_too_late) {

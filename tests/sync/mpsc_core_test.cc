@@ -198,6 +198,48 @@ Test(mpsc_core, permits_count_as_used_capacity) {
     }());
 }
 
+Test(mpsc_core, many_are_reserved_at_once_or_none) {
+    run([]() -> rt::task<void> {
+        auto [tx, rx] = rt::mpsc::channel<int>(4);
+        auto three = co_await tx.reserve_many(3);
+        cr_assert(three.has_value());
+        cr_assert_eq(three->size(), 3U);
+        cr_assert_eq(tx.capacity(), 1U);
+        cr_assert(tx.try_reserve_many(2).error().is(EAGAIN));
+        cr_assert(tx.try_reserve_many(5).error().is(EINVAL));
+        cr_assert((co_await tx.reserve_many(5)).error().is(EINVAL));
+        cr_assert_eq(tx.try_reserve_many(0).value().size(), 0U);
+        cr_assert_eq((co_await tx.reserve_many(0)).value().size(), 0U);
+        cr_assert(three->send(1));
+        rt::mpsc::permit<int> one = three->take();
+        cr_assert(one.send(2));
+        cr_assert(three->send(3));
+        cr_assert(!*three, "they are used up");
+        cr_assert(!three->take());
+        cr_assert(three->send(4).error() == rt::errc::closed);
+        for (int i = 1; i <= 3; ++i) {
+            cr_assert_eq((co_await rx.recv()).value(), i);
+        }
+        cr_assert_eq(tx.capacity(), 4U);
+        three = co_await tx.reserve_many(4);
+        cr_assert_eq(tx.capacity(), 0U);
+        *three = {};
+        cr_assert_eq(tx.capacity(), 4U, "what is left is given back");
+    }());
+}
+
+Test(mpsc_core, permits_keep_the_channel_open_until_the_last_is_used) {
+    auto [tx, rx] = rt::mpsc::channel<int>(2);
+    auto two = tx.try_reserve_many(2);
+    { const auto gone = std::move(tx); }
+    cr_assert(two->send(1));
+    cr_assert_eq(rx.try_recv().value(), 1);
+    cr_assert(rx.try_recv().error().is(EAGAIN), "another can still be sent");
+    cr_assert(two->send(2));
+    cr_assert_eq(rx.try_recv().value(), 2);
+    cr_assert(rx.try_recv().error() == rt::errc::closed);
+}
+
 Test(mpsc_core, permit_outlives_its_sender) {
     auto [tx, rx] = rt::mpsc::channel<int>(2);
     auto permit = tx.try_reserve();
@@ -332,6 +374,8 @@ Test(mpsc_core, ends_that_were_moved_from_are_closed) {
         cr_assert(tx.try_send(1).error() == rt::errc::closed);
         cr_assert((co_await tx.reserve()).error() == rt::errc::closed);
         cr_assert(tx.try_reserve().error() == rt::errc::closed);
+        cr_assert((co_await tx.reserve_many(2)).error() == rt::errc::closed);
+        cr_assert(tx.try_reserve_many(0).error() == rt::errc::closed);
         cr_assert(tx.is_closed());
         co_await tx.closed();
         cr_assert((co_await rx.recv()).error() == rt::errc::closed);

@@ -26,7 +26,8 @@
 //         again. These four are seq_cst, so that one of the two sees the other: no sender is left
 //         waiting beside free room. Everybody but the receiver changes the limits under lock_.
 // Rule 4. Whoever makes room while senders wait calls refill(), which moves their values in, first
-//         come first served, and wakes them. A new sender never passes those that wait.
+//         come first served, and wakes them. A new sender never passes those that wait, and a
+//         reservation for many at the front holds up who is behind it until it is served or gone.
 // Rule 5. A receiver that leaves destroys what is published, and marks as orphaned what is claimed
 //         but not published; whoever publishes an orphaned cell destroys the value itself. Nothing
 //         is claimed any more then. So a value never outlives its receiver: it may hold the sender
@@ -57,15 +58,15 @@ struct mpsc_block {
     atomic<mpsc_block*> next{nullptr}; // set once, by the claimer that needs the next block
 };
 
-enum class mpsc_outcome : std::uint8_t { granted, full, closed, no_memory };
+enum class mpsc_outcome : std::uint8_t { granted, full, closed, no_memory, impossible };
 
-// A task or thread that waits for room: to send a value, or to reserve.
+// A task or thread that waits for room: to send a value, or to reserve for `reserves` of them.
 class RT_API mpsc_send_wait : public sync_wait {
 public:
-    mpsc_send_wait(mpsc_core* core, bool is_reservation) noexcept
+    mpsc_send_wait(mpsc_core* core, std::uint32_t reserves) noexcept
         : sync_wait(wait_type, core)
         , outcome_(core == nullptr ? mpsc_outcome::closed : mpsc_outcome::full)
-        , is_reservation_(is_reservation) {}
+        , reserves_(reserves) {}
 
     template<typename Promise>
     bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
@@ -89,6 +90,7 @@ protected:
     }
 
     [[nodiscard]] mpsc_core* core() const noexcept { return static_cast<mpsc_core*>(object()); }
+    [[nodiscard]] std::uint32_t reserves() const noexcept { return reserves_; }
 
 private:
     friend class mpsc_core;
@@ -96,10 +98,13 @@ private:
     static bool enroll(sync_wait* waiter) noexcept;
     static cancel_result withdraw(wait_node* node) noexcept;
 
+    [[nodiscard]] bool is_reservation() const noexcept { return reserves_ != 0; }
+    [[nodiscard]] std::uint32_t needs() const noexcept { return reserves_ == 0 ? 1 : reserves_; }
+
     mpsc_cell* cell_;     // the claimed cell, once granted
     sync_wait* receiver_; // rule 2: to be woken once the cell is published
     mpsc_outcome outcome_;
-    const bool is_reservation_;
+    const std::uint32_t reserves_; // 0: it has a value to send
 };
 
 class RT_API mpsc_receive_wait : public sync_wait {
@@ -216,10 +221,11 @@ public:
     void end_claim() noexcept { lock_.unlock(); }
     // release: pairs with front. No exchange: the receiver looks for claimed cells under lock_.
     static void publish_locked(mpsc_cell* cell) noexcept { cell->state.store_release(published); }
-    // A reservation, which is used up by claim_reserved (granted or no_memory) or unreserve.
-    [[nodiscard]] mpsc_outcome reserve() noexcept;
+    // `count` reservations, each of which is used up by claim_reserved, whatever comes of it, or by
+    // unreserve. impossible: there will never be so much room.
+    [[nodiscard]] mpsc_outcome reserve(std::uint32_t count) noexcept;
     [[nodiscard]] mpsc_outcome claim_reserved(mpsc_cell*& cell, sync_wait*& receiver) noexcept;
-    void unreserve() noexcept;
+    void unreserve(std::uint32_t count) noexcept;
 
     // The receiver.
     void drop_receiver() noexcept;
@@ -288,7 +294,8 @@ private:
 
     // The following need lock_.
     [[nodiscard]] bool has_room() noexcept;
-    [[nodiscard]] bool wait_for_room() noexcept;
+    [[nodiscard]] bool has_room_for(std::uint32_t count) noexcept;
+    [[nodiscard]] bool wait_for_room(std::uint32_t count) noexcept;
     [[nodiscard]] bool extend(mpsc_block*& fresh) noexcept;
     // REQUIRES: tail_left_ != 0.
     [[nodiscard]] mpsc_cell* take_cell() noexcept {

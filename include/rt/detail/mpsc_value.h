@@ -93,6 +93,8 @@ private:
         return failure(EAGAIN, "mpsc send");
     case mpsc_outcome::no_memory:
         return failure(ENOMEM, "mpsc send");
+    case mpsc_outcome::impossible:
+        return failure(EINVAL, "mpsc send");
     case mpsc_outcome::closed:
         break;
     }
@@ -208,7 +210,7 @@ class mpsc_value_wait : public mpsc_send_wait {
 public:
     template<typename U>
     mpsc_value_wait(mpsc_core* core, std::in_place_t /*tag*/, U&& value)
-        : mpsc_send_wait(core, false)
+        : mpsc_send_wait(core, 0)
         , value_(std::forward<U>(value)) {}
 
     bool await_ready() noexcept {

@@ -21,6 +21,7 @@
 #include <rt/detail/mpsc_core.h>
 #include <rt/detail/mpsc_value.h>
 #include <rt/result.h>
+#include <rt/sync/mpsc_permit.h>
 
 #include <cerrno>
 #include <coroutine>
@@ -60,46 +61,6 @@ ends<T> channel(std::uint64_t capacity);
 template<typename T>
 unbounded_ends<T> unbounded_channel();
 
-/// Room for one value, reserved. Movable. Dropping it unused gives the room back.
-template<typename T>
-class [[nodiscard]] permit {
-public:
-    permit() noexcept = default;
-    permit(permit&&) noexcept = default;
-    permit& operator=(permit&& other) noexcept {
-        permit old(std::move(*this));
-        hold_ = std::move(other.hold_);
-        return *this;
-    }
-    ~permit() {
-        if (hold_) {
-            hold_->unreserve();
-        }
-    }
-
-    /// Sends the value and uses the permit up; never waits. Threads: any.
-    /// Errors: errc::closed when the receiver is gone or the permit is empty; ENOMEM. The value is
-    /// untouched then.
-    template<typename U = T>
-    requires std::is_constructible_v<T, U> result<void> send(U&& value) {
-        if constexpr (std::is_nothrow_constructible_v<T, U>) {
-            const detail::mpsc_sender_hold hold = std::move(hold_);
-            return detail::mpsc_send<T, true>(hold.get(), std::forward<U>(value));
-        } else {
-            return send(T(std::forward<U>(value))); // what throws leaves the permit as it is
-        }
-    }
-
-    explicit operator bool() const noexcept { return static_cast<bool>(hold_); }
-
-private:
-    friend class sender<T>;
-    explicit permit(detail::mpsc_sender_hold hold) noexcept
-        : hold_(std::move(hold)) {}
-
-    detail::mpsc_sender_hold hold_;
-};
-
 /// The sending end of a bounded channel. Copyable. One that was moved from is closed.
 template<typename T>
 class sender {
@@ -120,7 +81,7 @@ public:
     class [[nodiscard]] reserve_awaiter : detail::mpsc_send_wait {
     public:
         bool await_ready() noexcept {
-            return try_now([this] { return core()->reserve(); });
+            return try_now([this] { return core()->reserve(1); });
         }
         using mpsc_send_wait::await_suspend;
         result<permit<T>> await_resume() noexcept { return sender::make_permit(core(), outcome()); }
@@ -128,7 +89,22 @@ public:
     private:
         friend class sender;
         explicit reserve_awaiter(detail::mpsc_core* core) noexcept
-            : mpsc_send_wait(core, true) {}
+            : mpsc_send_wait(core, 1) {}
+    };
+
+    class [[nodiscard]] reserve_many_awaiter : detail::mpsc_send_wait {
+    public:
+        bool await_ready() noexcept {
+            return reserves() == 0 || try_now([this] { return core()->reserve(reserves()); });
+        }
+        using mpsc_send_wait::await_suspend;
+        result<permits<T>> await_resume() noexcept {
+            return sender::make_permits(core(), reserves(), outcome());
+        }
+
+    private:
+        friend class sender;
+        using mpsc_send_wait::mpsc_send_wait;
     };
 
     sender() noexcept = default;
@@ -156,7 +132,24 @@ public:
     /// The same if there is room and nobody waits for it. Errors: EAGAIN, errc::closed.
     [[nodiscard]] result<permit<T>> try_reserve() noexcept {
         detail::mpsc_core* const core = hold_.get();
-        return make_permit(core, core == nullptr ? detail::mpsc_outcome::closed : core->reserve());
+        return make_permit(core, core == nullptr ? detail::mpsc_outcome::closed : core->reserve(1));
+    }
+
+    /// Waits for room for `count` values, all of it at once, and keeps it. Senders behind it wait
+    /// meanwhile.
+    /// Requires, Threads, Cancel: as reserve. Errors: errc::closed; EINVAL when the channel has
+    /// never so much room.
+    reserve_many_awaiter reserve_many(std::uint32_t count) noexcept {
+        return reserve_many_awaiter(hold_.get(), count);
+    }
+
+    /// The same if there is room and nobody waits for it. Errors: EAGAIN, errc::closed, EINVAL.
+    [[nodiscard]] result<permits<T>> try_reserve_many(std::uint32_t count) noexcept {
+        detail::mpsc_core* const core = hold_.get();
+        const bool is_none = core == nullptr || count == 0;
+        return make_permits(
+            core, count, is_none ? detail::mpsc_outcome::full : core->reserve(count)
+        );
     }
 
     /// The same as send, for threads that run no task: the thread sleeps. Aborts inside a task.
@@ -205,6 +198,24 @@ private:
         }
         core->add_sender();
         return permit<T>(detail::mpsc_sender_hold(core));
+    }
+
+    static result<permits<T>> make_permits(
+        detail::mpsc_core* core, std::uint32_t count, detail::mpsc_outcome outcome
+    ) noexcept {
+        if (core == nullptr || (count == 0 && core->is_closed())) {
+            outcome = detail::mpsc_outcome::closed;
+        } else if (count == 0) {
+            outcome = detail::mpsc_outcome::granted;
+        }
+        if (outcome != detail::mpsc_outcome::granted) {
+            return std::unexpected(detail::mpsc_result(outcome).error().as("mpsc reserve"));
+        }
+        if (count == 0) {
+            return permits<T>();
+        }
+        core->add_sender();
+        return permits<T>(detail::mpsc_sender_hold(core), count);
     }
 
     detail::mpsc_sender_hold hold_;

@@ -10,12 +10,15 @@
 //         use(ended.take());                       // rethrows; rt::join_error if it was cancelled
 //     }
 //
+// Members may be bound to a worker, as by rt::spawn_on and rt::spawn_local: fetches.spawn_on(2, f).
+//
 // Dropping the set aborts its members and does not wait for them; for children that must be gone
 // when a block ends see rt/scope.h.
 //
 // Threads: a set belongs to one thread at a time; it may be handed over while nobody awaits it.
 #pragma once
 
+#include <rt/detail/bound_spawner.h>
 #include <rt/detail/config.h>
 #include <rt/detail/header.h>
 #include <rt/detail/result_slot.h>
@@ -65,8 +68,8 @@ public:
     void detach_all() noexcept;
 
 protected:
-    // Starts a task as a member. Null when memory is exhausted.
-    task_header* add(void* frame, site at, const char* name) noexcept;
+    // Makes a task of `scheduler` a member. Null when memory is exhausted.
+    task_header* add(scheduler_base* scheduler, void* frame, site at, const char* name) noexcept;
     // A member that has ended, taken out of the set; null if there is none now.
     task_header* take_ended() noexcept;
 
@@ -102,7 +105,8 @@ private:
 template<typename T>
 class [[nodiscard("dropping the set aborts its members")]] join_set
     : public detail::join_set_base,
-      public detail::spawner<join_set<T>> {
+      public detail::spawner<join_set<T>>,
+      public detail::bound_spawner<join_set<T>> {
 public:
     join_set() noexcept
         : join_set_base(&detail::drop_result<T>) {
@@ -152,10 +156,19 @@ public:
 
 private:
     friend class detail::spawner<join_set<T>>;
+    friend class detail::bound_spawner<join_set<T>>;
 
-    // An empty handle, with id 0, says that memory is exhausted: nothing was started.
     rt::abort_handle start(task<T> body, detail::site at, const char* name) noexcept {
-        detail::task_header* const member = body ? add(body.handle().address(), at, name) : nullptr;
+        return start_on(
+            detail::current_scheduler_or_fatal("rt::join_set::spawn"), std::move(body), at, name
+        );
+    }
+    // An empty handle, with id 0, says that memory is exhausted: nothing was started.
+    rt::abort_handle start_on(
+        detail::scheduler_base * scheduler, task<T> body, detail::site at, const char* name
+    ) noexcept {
+        detail::task_header* const member =
+            body ? add(scheduler, body.handle().address(), at, name) : nullptr;
         if (member == nullptr) {
             return {};
         }

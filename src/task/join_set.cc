@@ -102,8 +102,8 @@ std::size_t join_set_base::size() const noexcept {
     return core_ == nullptr ? 0 : core_->size;
 }
 
-task_header* join_set_base::add(void* frame, site at, const char* name) noexcept {
-    scheduler_base* const scheduler = current_scheduler_or_fatal("rt::join_set::spawn");
+task_header*
+join_set_base::add(scheduler_base* scheduler, void* frame, site at, const char* name) noexcept {
     if (core_ == nullptr) {
         void* const memory = allocate_frame(sizeof(join_set_core));
         if (memory == nullptr) {

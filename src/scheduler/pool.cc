@@ -30,7 +30,10 @@ pool_state::pool_state(const config& wanted, driver::kind kind, std::uint32_t wo
 
 void pool_state::notify(std::uint32_t near) noexcept {
     if (is_lone.load_relaxed()) {
-        workers[0]->unpark(); // a full fence itself; see idle.h, "A lone worker"
+        workers[0]->unpark(); // see idle.h, "A lone worker"
+        // Store-load: the caller's push before this look; pairs with the fences of go_away, or of
+        // the stand-in that was made for it. (On x86 unpark's exchange would do.)
+        fence_seq_cst();
         if (is_lone.load_relaxed()) {
             return; // else it may have gone away, and looked at the queues, in between
         }

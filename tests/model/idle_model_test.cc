@@ -7,7 +7,9 @@
 // them is repeated here, line by line after worker::run, search, park, sleep, unpark and
 // stop_searching and pool_state::notify and has_work, without timers, driver and private tasks; who
 // changes those must change this. A parked worker waits for its park state to become notified,
-// which is what the driver's wake-up amounts to. An execution that ends with everybody asleep and a
+// which is what the driver's wake-up amounts to. Tasks that are bound to worker 0 come through its
+// inbound queue, as in bound_tasks::push_inbound and take_inbound: nobody else may run these, and
+// no rule of idle.h speaks of them. An execution that ends with everybody asleep and a
 // task undone is a lost wake-up. The machine without fences must lose one in weak memory: the
 // protocol rests on the fence of notify. A worker that is alone keeps out of it: see
 // park_model_test.cc.
@@ -45,6 +47,7 @@ struct cast {
     unsigned injections;   // by each producer
     unsigned pushes;       // by worker 0, in its first turn, into its own ring
     bool waits_for_others; // worker 0 stays in that turn until all tasks are done
+    unsigned bound = 0;    // tasks that the first producer makes for worker 0, before the others
 };
 
 struct storm {
@@ -60,7 +63,8 @@ struct storm {
     explicit storm(const cast& wanted)
         : who(wanted)
         , sleepers(wanted.workers) {
-        total = who.producers * who.injections + who.pushes + (who.pushes != 0 ? 1 : 0);
+        first_bound = who.producers * who.injections + who.pushes + (who.pushes != 0 ? 1 : 0);
+        total = first_bound + who.bound;
         if (who.pushes != 0) {
             check(workers[0].queue.try_push(task_at(0)), "room"); // the pushing turn itself
         }
@@ -75,6 +79,10 @@ struct storm {
         if (self < who.workers) {
             work(self);
         } else if (self < who.workers + who.producers) {
+            for (unsigned i = 0; self == who.workers && i < who.bound; ++i) {
+                check(inbound.push(task_at(first_bound + i)), "the queue is open");
+                workers[0].park.exchange_seq_cst(park_state::notified);
+            }
             const unsigned first = (self - who.workers) * who.injections;
             for (unsigned i = 0; i < who.injections; ++i) {
                 check(injected.push(task_at(first + i)), "the queue is open");
@@ -100,6 +108,7 @@ struct storm {
 
     void run_task(unsigned self, task_header* task) {
         stop_searching(self);
+        check(self == 0 || task < task_at(first_bound), "a bound task has strayed");
         if (task == task_at(0) && who.pushes != 0) {
             for (unsigned i = 0; i < who.pushes; ++i) {
                 check(workers[self].queue.try_push(task_at(1 + i)), "room");
@@ -115,6 +124,11 @@ struct storm {
     task_header* next(unsigned self) {
         if (task_header* const task = workers[self].queue.pop()) {
             return task;
+        }
+        if (self == 0 && who.bound != 0) {
+            if (task_header* const task = inbound.pop(1).first) {
+                return task;
+            }
         }
         return injected.pop(1).first;
     }
@@ -192,7 +206,9 @@ struct storm {
     const cast who;
     rt_model::scheduler::idle sleepers;
     rt_model::scheduler::inject_queue injected;
+    rt_model::scheduler::inject_queue inbound; // of worker 0
     worker workers[3];
+    unsigned first_bound = 0;
     unsigned total = 0;
     unsigned done = 0;
     alignas(64) unsigned char blocks[tasks_max][128];
@@ -213,6 +229,14 @@ Test(idle_model, b067_two_workers_forget_no_task_from_outside) {
 Test(idle_model, b068_two_producers_forget_no_task) {
     rt::model::skip_with_sanitizers();
     expect_good<storm>("2 workers, 2 producers", bounded(2), cast{2, 2, 1, 0, false});
+}
+
+Test(idle_model, bound_tasks_wake_their_worker_beside_all_others) {
+    rt::model::skip_with_sanitizers();
+    expect_good<storm>("2 bound", bounded(3), cast{1, 1, 0, 0, false, 2});
+    expect_good<storm>("2 workers, 1 bound", bounded(4), cast{2, 1, 0, 0, false, 1});
+    expect_good<storm>("2 workers, 1 bound, 1 task", bounded(2), cast{2, 1, 1, 0, false, 1});
+    expect_good<storm>("2 workers, 1 bound, weak", bounded(2, true), cast{2, 1, 0, 0, false, 1});
 }
 
 Test(idle_model, a_worker_that_stays_in_its_turn_gets_help) {
@@ -236,4 +260,5 @@ Test(idle_model, notices_broken_machines) {
     broken = bounded(4);
     broken.broken = fault::torn_rmw;
     expect_broken<storm>("torn", broken, cast{2, 1, 1, 0, false});
+    expect_broken<storm>("bound, torn", broken, cast{2, 1, 0, 0, false, 2});
 }

@@ -33,6 +33,7 @@ constexpr std::array known{
     "LIBRT_INTROSPECT"sv,
     "LIBRT_SOCKET"sv,
     "LIBRT_UNHANDLED"sv,
+    "LIBRT_CHAOS_RARITY"sv,
     "LIBRT_CHAOS_SEED"sv,
 };
 

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// The seed and the size of stress tests: RT_STRESS_SEED, RT_STRESS_SECONDS and RT_STRESS_ROOTS, or
-// the clock and what `make check` has time for; and the line that says how much was done.
+// The seed and the size of stress tests, or the clock and what `make check` has time for; and the
+// line that says how much was done.
+//
+//   RT_STRESS_SEED        repeats the decisions
+//   RT_STRESS_SECONDS     each test lasts so long
+//   RT_STRESS_OPERATIONS  each storm does so many operations, and ends before only if its seconds
+//                         were given, too, and are over
+//   RT_STRESS_ROOTS       so many trees of tasks grow at once: with many, no worker sleeps
 #pragma once
 
 #include <charconv>
@@ -35,16 +41,35 @@ inline std::uint64_t stress_seed(const char* test) {
     return seed;
 }
 
+// As many operations as the environment says, or no limit.
+inline std::uint64_t stress_operations() {
+    return number_from_environment("RT_STRESS_OPERATIONS", UINT64_MAX);
+}
+
+inline std::uint64_t stress_roots() {
+    return number_from_environment("RT_STRESS_ROOTS", 8);
+}
+
 // `otherwise`, or as many seconds as the environment says.
 inline std::chrono::nanoseconds stress_time(std::chrono::nanoseconds otherwise) {
     const std::uint64_t seconds = number_from_environment("RT_STRESS_SECONDS", 0);
     return seconds == 0 ? otherwise : std::chrono::seconds(seconds);
 }
 
-// The last line of a storm: what was done without a loss. RT_STRESS_SECONDS bounds each storm.
-inline void report_operations(const char* test, std::uint64_t operations) {
+// The same for a test that counts operations: as long as they take, if nothing is said of seconds.
+inline std::chrono::nanoseconds storm_time(std::chrono::nanoseconds otherwise) {
+    return stress_time(stress_operations() == UINT64_MAX ? otherwise : std::chrono::hours(1000));
+}
+
+// The last line of a storm: what was done without a loss.
+inline void
+report_operations(const char* test, std::uint64_t operations, std::chrono::nanoseconds took) {
     std::fprintf(
-        stderr, "%s: %llu operations\n", test, static_cast<unsigned long long>(operations)
+        stderr,
+        "%s: %llu operations in %.1f s\n",
+        test,
+        static_cast<unsigned long long>(operations),
+        std::chrono::duration<double>(took).count()
     );
 }
 

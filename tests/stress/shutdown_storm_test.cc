@@ -32,7 +32,7 @@ using rt::test::gate;
 using rt::test::member;
 using rt::test::with_workers;
 
-TestSuite(shutdown_storm, .timeout = 120);
+TestSuite(shutdown_storm);
 
 task<void> waits(gate* at, member /*owned*/) {
     co_await at->wait();

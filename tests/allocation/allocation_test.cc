@@ -107,8 +107,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TestSuite(allocation, .timeout = 120);
-
 constexpr int stretches_max = 200;
 
 std::uint64_t counted() {

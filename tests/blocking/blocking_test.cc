@@ -33,8 +33,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TestSuite(blocking, .timeout = 30);
-
 using rt::test::gate;
 using rt::test::is_cancelled;
 using rt::test::run;

@@ -26,8 +26,6 @@ using job = test_job;
 
 constexpr auto hours = std::chrono::milliseconds(1h);
 
-TestSuite(pool_races, .timeout = 60);
-
 #if !defined(RT_SANITIZED)
 // Called instead of the next pthread_create of this process; its value is that call's.
 std::function<int()> instead_of_creation;

@@ -31,8 +31,6 @@ using job = test_job;
 
 constexpr auto hours = std::chrono::milliseconds(1h);
 
-TestSuite(pool, .timeout = 30);
-
 } // namespace
 
 Test(pool, runs_jobs_on_named_threads_of_its_own) {

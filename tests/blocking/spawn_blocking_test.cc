@@ -29,8 +29,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TestSuite(spawn_blocking, .timeout = 30);
-
 using rt::test::gate;
 using rt::test::is_cancelled;
 using rt::test::run;

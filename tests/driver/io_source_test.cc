@@ -34,8 +34,6 @@ using rt::detail::task_header;
 using rt::detail::this_thread;
 using rt::detail::wait_node;
 
-TestSuite(io_source, .timeout = 60);
-
 struct remembering_scheduler final : rt::detail::scheduler_base {
     void schedule(task_header* task) noexcept override { scheduled.push_back(task); }
     void schedule_joiner(task_header* task) noexcept override { scheduled.push_back(task); }

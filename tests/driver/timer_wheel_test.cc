@@ -19,8 +19,6 @@ namespace {
 
 using rt::driver::timer_wheel;
 
-TestSuite(timer_wheel, .timeout = 120);
-
 constexpr std::uint64_t ms = 1'000'000;
 constexpr std::uint64_t start_ns = 123'456'789; // not a multiple of a tick
 constexpr std::uint64_t range_ticks = std::uint64_t{1} << 36U;

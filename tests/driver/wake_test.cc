@@ -11,8 +11,6 @@ using namespace rt::driver;
 
 namespace {
 
-TestSuite(wake, .timeout = 60);
-
 std::unique_ptr<driver> made(kind which) {
     if (which == kind::uring && choose(kind::automatic, 32).chosen != kind::uring) {
         cr_skip_test("no io_uring here");

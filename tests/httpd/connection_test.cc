@@ -191,8 +191,6 @@ std::string answer_and_close(fixture& server, std::string_view request) {
 
 } // namespace
 
-TestSuite(connection, .timeout = 60);
-
 Test(connection, keeps_alive_and_answers_plaintext) {
     fixture server;
     client peer(server);

@@ -40,8 +40,6 @@ using rt::memory::chunk_bytes;
 using rt::memory::counters;
 using rt::test::gate;
 
-TestSuite(frame_pool, .timeout = 60);
-
 constexpr std::size_t frame_list_max = 2 * frame_batch; // of a thread, of one class
 constexpr std::size_t largest = frame_class_count * frame_granule;
 

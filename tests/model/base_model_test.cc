@@ -23,8 +23,6 @@ using rt::model::expect_good;
 using rt::model::fault;
 using rt::model::options;
 
-TestSuite(base_model, .timeout = 900);
-
 options broken(fault what) {
     return {.is_weak = what != fault::torn_rmw, .broken = what, .preemptions_max = 4};
 }

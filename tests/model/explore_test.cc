@@ -18,8 +18,6 @@ using rt::model::fault;
 using rt::model::options;
 using rt::model::report;
 
-TestSuite(explore, .timeout = 60);
-
 std::set<int> outcomes; // of the scenario that runs; filled by at_end
 
 constexpr options strong{};

@@ -35,8 +35,6 @@ using rt::model::fault;
 using rt::model::options;
 using rt_model::detail::task_header;
 
-TestSuite(idle_model, .timeout = 900);
-
 using ring = rt_model::scheduler::basic_local_queue<4>;
 
 enum class park_state : std::uint32_t { running, parked, notified };

@@ -30,8 +30,6 @@ using rt_model::detail::task_header;
 using rt_model::scheduler::inject_queue;
 using rt_model::scheduler::task_chain;
 
-TestSuite(inject_queue_model, .timeout = 900);
-
 // Two producers, the first with single tasks, the second with a chain; two consumers, of which the
 // first may close the queue.
 struct traffic {

@@ -21,8 +21,6 @@ using rt_model::scenario::leaf_place;
 using rt_model::scenario::run_queue;
 using rt_model::scenario::witness;
 
-TestSuite(join_model, .timeout = 600);
-
 constexpr options strong{};
 constexpr options torn{.broken = fault::torn_rmw};
 

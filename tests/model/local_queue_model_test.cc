@@ -28,8 +28,6 @@ using rt_model::detail::task_header;
 using rt_model::scheduler::basic_local_queue;
 using rt_model::scheduler::task_chain;
 
-TestSuite(local_queue_model, .timeout = 600);
-
 constexpr unsigned tasks_max = 12;
 
 // Tasks are only addresses and links here; the number of each is its place.

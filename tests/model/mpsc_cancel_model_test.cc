@@ -19,8 +19,6 @@ using rt_model::scenario::channel_base;
 using rt_model::scenario::large;
 using rt_model::scenario::run_queue;
 
-TestSuite(mpsc_cancel_model, .timeout = 900);
-
 enum class errand : std::uint8_t { receives, sends, reserves };
 
 struct cancelled : channel_base<large> {

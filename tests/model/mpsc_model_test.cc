@@ -22,8 +22,6 @@ using rt_model::scenario::channel_base;
 using rt_model::scenario::large;
 using rt_model::scenario::small;
 
-TestSuite(mpsc_model, .timeout = 900);
-
 // ---- threads that wait for room and for values --------------------------------------------------
 
 struct shape {

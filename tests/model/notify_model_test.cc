@@ -20,8 +20,6 @@ using rt::model::fault;
 using rt_model::detail::state_complete;
 using rt_model::scenario::run_queue;
 
-TestSuite(notify_model, .timeout = 900);
-
 // One thread looks at the data of all others and waits until it has seen them.
 struct blocked {
     static constexpr unsigned threads = 3;

@@ -29,8 +29,6 @@ using rt::model::fault;
 using rt::model::machine;
 using rt::model::options;
 
-TestSuite(park_model, .timeout = 900);
-
 // The kernel's side of one epoll instance that watches one eventfd, edge by edge.
 struct kernel {
     rt_model::atomic<std::uint64_t> counter;

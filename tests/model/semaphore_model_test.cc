@@ -20,8 +20,6 @@ using rt::model::fault;
 using rt_model::detail::state_complete;
 using rt_model::scenario::run_queue;
 
-TestSuite(semaphore_model, .timeout = 900);
-
 // Threads that take permits, `wants` each, out of `permits`.
 struct crowd {
     static constexpr unsigned threads = 3;

@@ -25,8 +25,6 @@ using rt_model::scenario::leaf_place;
 using rt_model::scenario::run_queue;
 using rt_model::scenario::witness;
 
-TestSuite(state_model, .timeout = 900);
-
 // Bounds of time for `make check`; `make model` has none.
 options strong() {
     return {.preemptions_max = rt::model::wanted_depth() > 0 ? ~0U : 6U};

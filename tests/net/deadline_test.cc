@@ -29,8 +29,6 @@ namespace {
 using namespace std::chrono_literals;
 using namespace rt::test;
 
-TestSuite(deadline, .timeout = 120);
-
 enum class outcome { got_byte, timed_out, failed };
 
 rt::task<outcome> next_byte(rt::tcp_stream* peer, rt::deadline* limit) {

@@ -28,8 +28,6 @@ namespace {
 using namespace std::chrono_literals;
 using namespace rt::test;
 
-TestSuite(tcp_stream, .timeout = 120);
-
 struct seen_at_end {
     std::size_t first = 99;
     std::size_t second = 99;

@@ -37,8 +37,6 @@ using namespace std::chrono_literals;
 using namespace rt::test;
 using rt::base::unique_fd;
 
-TestSuite(tcp, .timeout = 120);
-
 std::byte pattern(std::size_t position) {
     return static_cast<std::byte>(position * 31 + (position >> 8U));
 }

@@ -50,7 +50,7 @@ void set(const char* name, const char* value) {
     ::setenv(name, value, 1);
 }
 
-TestSuite(config, .init = clear_environment, .timeout = 30);
+TestSuite(config, .init = clear_environment);
 
 } // namespace
 

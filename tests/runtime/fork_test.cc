@@ -29,8 +29,6 @@ namespace {
 using namespace std::chrono_literals;
 using rt::test::settings;
 
-TestSuite(fork, .timeout = 30);
-
 struct ending {
     int status = 0;
     std::string text; // of standard error

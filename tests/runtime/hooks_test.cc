@@ -29,8 +29,6 @@ using namespace std::chrono_literals;
 using rt::test::settings;
 using rt::test::single;
 
-TestSuite(hooks, .timeout = 60);
-
 // What was told about tasks.
 struct event_log {
     std::mutex lock;

@@ -46,7 +46,7 @@ void clear_environment() {
     ::unsetenv("LIBRT_DRIVER"); // these tests choose by themselves
 }
 
-TestSuite(refused, .init = clear_environment, .timeout = 30);
+TestSuite(refused, .init = clear_environment);
 
 // Makes a system call fail with an error from now on, in this process.
 void refuse(long number, int error) {

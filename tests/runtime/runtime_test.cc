@@ -34,8 +34,6 @@ using rt::test::everywhere;
 using rt::test::gate;
 using rt::test::with_workers;
 
-TestSuite(runtime, .timeout = 60);
-
 std::size_t entries_of(const char* path) {
     std::size_t count = 0;
     DIR* const folder = ::opendir(path);
@@ -175,7 +173,7 @@ task<void> echoes(rt::test::sockets* pair, int rounds) {
 
 } // namespace
 
-Test(runtime, b024_current_thread_serves_sockets_on_whichever_thread_blocks_on_it, .timeout = 10) {
+Test(runtime, b024_current_thread_serves_sockets_on_whichever_thread_blocks_on_it) {
     for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
         rt::runtime runtime(with_workers(0, driver));
         const auto body = []() -> task<void> {

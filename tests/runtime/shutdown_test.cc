@@ -23,8 +23,6 @@ namespace {
 using namespace std::chrono_literals;
 using rt::test::settings;
 
-TestSuite(shutdown, .timeout = 60);
-
 // A closure that is running until it is let go, and tells when it is gone.
 struct held {
     std::latch started{1};

@@ -23,8 +23,6 @@ using rt::task;
 using rt::test::census;
 using rt::test::member;
 
-TestSuite(unhandled, .timeout = 30);
-
 constexpr std::uint32_t flavors[] = {0, 1, 2, 4};
 
 rt::config with_policy(std::uint32_t workers, rt::unhandled_exception policy) {

@@ -35,8 +35,6 @@ using rt::test::read_one;
 using rt::test::sockets;
 using rt::test::with_workers;
 
-TestSuite(block_in_place, .timeout = 60);
-
 template<typename Body>
 void on_workers(std::initializer_list<std::uint32_t> counts, Body body) {
     for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {

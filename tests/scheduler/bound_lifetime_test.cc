@@ -35,8 +35,6 @@ using rt::test::on_each_flavor;
 using rt::test::resident;
 using rt::test::with_workers;
 
-TestSuite(bound_lifetime, .timeout = 60);
-
 task<void> notes(std::vector<int>* order, int number) {
     order->push_back(number);
     co_return;

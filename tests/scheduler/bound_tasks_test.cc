@@ -41,8 +41,6 @@ using rt::test::on_each_flavor;
 using rt::test::resident;
 using rt::test::with_workers;
 
-TestSuite(bound_tasks, .timeout = 60);
-
 task<void> sleeps_long() {
     co_await rt::sleep(1h);
 }

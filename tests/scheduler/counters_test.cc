@@ -29,8 +29,6 @@ using rt::metrics::worker_counters;
 using rt::test::gate;
 using rt::test::with_workers;
 
-TestSuite(counters, .timeout = 60);
-
 // A runtime whose workers can be looked at. Counts from before are not seen.
 template<typename Member>
 std::uint64_t sum_outside(Member member) {

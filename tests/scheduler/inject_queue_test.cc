@@ -18,8 +18,6 @@ using rt::scheduler::task_chain;
 using rt::scheduler::task_header;
 using rt::test::fake_tasks;
 
-TestSuite(inject_queue, .timeout = 60);
-
 task_chain chain_of(const fake_tasks& tasks, std::size_t first, std::uint32_t count) {
     for (std::uint32_t i = 0; i + 1 < count; ++i) {
         tasks[first + i]->queue_next = tasks[first + i + 1];

@@ -22,8 +22,6 @@ using rt::scheduler::task_chain;
 using rt::scheduler::task_header;
 using rt::test::fake_tasks;
 
-TestSuite(local_queue, .timeout = 60);
-
 template<std::uint32_t Capacity>
 void fill(basic_local_queue<Capacity>& queue, const fake_tasks& tasks, std::size_t from = 0) {
     for (std::size_t i = 0; i < Capacity; ++i) {

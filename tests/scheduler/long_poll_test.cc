@@ -33,8 +33,6 @@ using rt::test::read_one;
 using rt::test::sockets;
 using rt::test::with_workers;
 
-TestSuite(long_poll, .timeout = 60);
-
 enum class victim { timer, completion, queued };
 
 // What holds a worker until release() is called by another thread.

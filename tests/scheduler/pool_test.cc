@@ -29,8 +29,6 @@ using rt::test::gate;
 using rt::test::member;
 using rt::test::with_workers;
 
-TestSuite(pool, .timeout = 60);
-
 task<void> counts(rt::atomic<int>* count) {
     count->add_acq_rel(1);
     co_return;

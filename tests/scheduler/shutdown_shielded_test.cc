@@ -22,7 +22,7 @@ using rt::task;
 using rt::test::gate;
 using rt::test::with_workers;
 
-TestSuite(shutdown_shielded, .timeout = 60);
+TestSuite(shutdown_shielded);
 using rt::test::read_one;
 using rt::test::sockets;
 

@@ -39,8 +39,6 @@ using rt::test::gate;
 using rt::test::member;
 using rt::test::with_workers;
 
-TestSuite(shutdown, .timeout = 60);
-
 constexpr std::array<std::uint32_t, 5> all_workers{0, 1, 2, 4, 8};
 
 template<typename Body>

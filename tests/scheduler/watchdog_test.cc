@@ -28,8 +28,6 @@ using rt::task;
 using rt::test::gate;
 using rt::test::with_workers;
 
-TestSuite(watchdog, .timeout = 60);
-
 rt::atomic<int> urgent_signals{0};
 
 void on_urgent(int /*number*/) {

@@ -34,8 +34,6 @@ using rt::test::read_one;
 using rt::test::sockets;
 using rt::test::with_workers;
 
-TestSuite(worker, .timeout = 60);
-
 // Calls `body` with a runtime of each driver and each number of workers.
 template<typename Body>
 void on_workers(std::initializer_list<std::uint32_t> counts, Body body) {

@@ -37,8 +37,6 @@ using rt::test::run;
 // Long enough for a loaded machine; only failures last that long.
 constexpr auto patience = 20s;
 
-TestSuite(signal, .timeout = 60);
-
 auto handler_of(int number) {
     struct sigaction now = {};
     sigaction(number, nullptr, &now);

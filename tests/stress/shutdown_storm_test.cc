@@ -32,8 +32,6 @@ using rt::test::gate;
 using rt::test::member;
 using rt::test::with_workers;
 
-TestSuite(shutdown_storm);
-
 task<void> waits(gate* at, member /*owned*/) {
     co_await at->wait();
 }

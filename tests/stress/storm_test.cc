@@ -47,8 +47,6 @@ using rt::test::token;
 using rt::test::totals;
 using rt::test::with_workers;
 
-TestSuite(storm);
-
 constexpr std::uint32_t depth_max = 4;
 
 // What an actor may do, and how often it does beside the others.

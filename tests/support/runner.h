@@ -26,7 +26,6 @@ struct options {
     int exit_code = 0;        // the status that it must exit with
     bool disabled = false;
     const char* description = nullptr;
-    double timeout = 0; // seconds of wall time
 };
 
 /// Put at namespace scope by Test() and TestSuite(); links itself into a list before main runs.

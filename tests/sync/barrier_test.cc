@@ -23,8 +23,6 @@ using rt::test::single;
 using rt::test::until_waiting;
 using rt::test::was_cancelled;
 
-TestSuite(barrier, .timeout = 60);
-
 rt::task<bool> arrive(rt::barrier& at) {
     co_return co_await at.wait();
 }

@@ -27,8 +27,6 @@ using rt::test::single;
 using rt::test::until_waiting;
 using rt::test::was_cancelled;
 
-TestSuite(broadcast, .timeout = 120);
-
 rt::task<int> receive_one(rt::broadcast::receiver<int>& rx) {
     const auto got = co_await rx.recv();
     co_return got ? *got : -1;

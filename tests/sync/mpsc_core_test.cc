@@ -24,8 +24,6 @@ using rt::test::run;
 using rt::test::single;
 using rt::test::until_waiting;
 
-TestSuite(mpsc_core, .timeout = 60);
-
 Test(mpsc_core, delivers_in_order_over_many_blocks) {
     run([]() -> rt::task<void> {
         auto [tx, rx] = rt::mpsc::channel<int>(1000);

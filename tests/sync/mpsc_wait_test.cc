@@ -29,8 +29,6 @@ using rt::test::single;
 using rt::test::until_waiting;
 using rt::test::was_cancelled;
 
-TestSuite(mpsc_wait, .timeout = 120);
-
 rt::task<bool> send_one(rt::mpsc::sender<counted> tx, int number) {
     co_return (co_await tx.send(counted(number))).has_value();
 }

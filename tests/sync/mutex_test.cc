@@ -25,8 +25,6 @@ using rt::test::single;
 using rt::test::until_waiting;
 using rt::test::was_cancelled;
 
-TestSuite(mutex, .timeout = 60);
-
 rt::task<void> append(rt::mutex& lock, std::vector<int>& order, int number) {
     rt::mutex::guard held = co_await lock.lock();
     order.push_back(number);

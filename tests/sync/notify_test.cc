@@ -23,8 +23,6 @@ using rt::test::single;
 using rt::test::until_waiting;
 using rt::test::was_cancelled;
 
-TestSuite(notify, .timeout = 60);
-
 rt::task<void> wait_and_note(rt::notify& from, std::vector<int>& order, int number) {
     co_await from.notified();
     order.push_back(number);

@@ -22,8 +22,6 @@ using rt::test::single;
 using rt::test::until_waiting;
 using rt::test::was_cancelled;
 
-TestSuite(once, .timeout = 60);
-
 struct scene {
     rt::once once;
     rt::once_cell<counted> cell;

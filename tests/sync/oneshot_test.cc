@@ -25,8 +25,6 @@ using rt::test::single;
 using rt::test::until_waiting;
 using rt::test::was_cancelled;
 
-TestSuite(oneshot, .timeout = 60);
-
 rt::task<rt::result<int>> receive(rt::oneshot::receiver<int> rx) {
     co_return co_await rx;
 }

@@ -22,8 +22,6 @@ using rt::test::single;
 using rt::test::until_waiting;
 using rt::test::was_cancelled;
 
-TestSuite(rwlock, .timeout = 60);
-
 rt::task<void> read_and_note(rt::rwlock& lock, std::vector<int>& order, int number) {
     rt::rwlock::read_guard held = co_await lock.read();
     order.push_back(number);

@@ -24,8 +24,6 @@ using rt::test::single;
 using rt::test::until_waiting;
 using rt::test::was_cancelled;
 
-TestSuite(semaphore, .timeout = 60);
-
 rt::task<void> note(rt::semaphore& from, std::uint32_t count, std::vector<int>& order, int number) {
     rt::semaphore::permit held = co_await from.acquire(count);
     order.push_back(number);

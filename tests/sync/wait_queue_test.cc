@@ -34,8 +34,6 @@ using rt::test::run;
 using rt::test::single;
 using rt::test::was_cancelled;
 
-TestSuite(wait_queue, .timeout = 60);
-
 class plain_wait : public sync_wait {
 public:
     plain_wait() noexcept

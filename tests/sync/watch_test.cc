@@ -25,8 +25,6 @@ using rt::test::single;
 using rt::test::until_waiting;
 using rt::test::was_cancelled;
 
-TestSuite(watch, .timeout = 120);
-
 rt::task<bool> changed(rt::watch::receiver<int>& rx) {
     co_return (co_await rx.changed()).has_value();
 }

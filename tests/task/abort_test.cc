@@ -32,8 +32,6 @@ using rt::test::gate;
 using rt::test::member;
 using rt::test::on_each_flavor;
 
-TestSuite(abort, .timeout = 60);
-
 task<void> until_finished(rt::abort_handle watched) {
     while (!watched.is_finished()) {
         co_await rt::yield();

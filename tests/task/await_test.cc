@@ -29,8 +29,6 @@ using rt::task;
 using rt::test::everywhere;
 using rt::test::on_each_flavor;
 
-TestSuite(await, .timeout = 60);
-
 task<int> ready(int value) {
     co_return value;
 }

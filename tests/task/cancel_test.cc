@@ -29,8 +29,6 @@ using rt::test::gate;
 using rt::test::member;
 using rt::test::on_each_flavor;
 
-TestSuite(cancel, .timeout = 60);
-
 template<typename T>
 task<bool> is_cancelled(rt::join_handle<T> child) {
     try {

@@ -24,8 +24,6 @@ using rt::test::gate;
 using rt::test::member;
 using rt::test::on_each_flavor;
 
-TestSuite(combinations, .timeout = 60);
-
 struct refused : std::runtime_error {
     using std::runtime_error::runtime_error;
 };

@@ -22,8 +22,6 @@ using rt::task;
 using rt::test::capture;
 using rt::test::captured;
 
-TestSuite(context, .timeout = 60);
-
 // A coroutine type that is not of the library and runs on the spot.
 struct foreign {
     struct promise_type {

@@ -28,8 +28,6 @@ using rt::test::gate;
 using rt::test::member;
 using rt::test::on_each_flavor;
 
-TestSuite(join_set, .timeout = 60);
-
 task<int> value(int number) {
     co_return number;
 }

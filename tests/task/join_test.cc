@@ -30,8 +30,6 @@ using rt::test::gate;
 using rt::test::member;
 using rt::test::on_each_flavor;
 
-TestSuite(join, .timeout = 60);
-
 task<int> value_after_yield(int value) {
     co_await rt::yield();
     co_return value;

@@ -28,8 +28,6 @@ using rt::test::gate;
 using rt::test::member;
 using rt::test::on_each_flavor;
 
-TestSuite(scope, .timeout = 60);
-
 task<void> adds(rt::atomic<long>* sum, int number) {
     co_await rt::yield();
     sum->add_relaxed(number);

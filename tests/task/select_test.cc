@@ -31,8 +31,6 @@ using rt::test::gate;
 using rt::test::member;
 using rt::test::on_each_flavor;
 
-TestSuite(select, .timeout = 60);
-
 task<int> value(int number) {
     co_return number;
 }

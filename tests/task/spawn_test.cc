@@ -32,8 +32,6 @@ using rt::test::gate;
 using rt::test::member;
 using rt::test::on_each_flavor;
 
-TestSuite(spawn, .timeout = 60);
-
 task<std::size_t> length_of(std::string text) {
     co_await rt::yield();
     co_return text.size();

@@ -28,8 +28,6 @@ using rt::test::everywhere;
 using rt::test::gate;
 using rt::test::on_each_flavor;
 
-TestSuite(task_local, .timeout = 30);
-
 const rt::task_local<int> number;
 const rt::task_local<int> other;
 const rt::task_local<std::unique_ptr<int>> owned;

@@ -16,8 +16,6 @@ namespace {
 
 using rt::task;
 
-TestSuite(task_name, .timeout = 30);
-
 std::string_view own_name() {
     const char* const name = rt::detail::this_thread.task->name;
     return name == nullptr ? "" : name;

@@ -19,8 +19,6 @@ using rt::test::capture;
 using rt::test::captured;
 using rt::test::gate;
 
-TestSuite(unobserved, .timeout = 60);
-
 task<int> throws(gate* at, bool is_standard) {
     co_await at->wait();
     if (is_standard) {

@@ -20,8 +20,6 @@ using namespace std::chrono_literals;
 using rt::task;
 using times = std::vector<long>;
 
-TestSuite(interval, .timeout = 30);
-
 rt::config paused() {
     rt::config made = rt::test::single();
     made.start_paused = true;

@@ -28,8 +28,6 @@ namespace {
 using namespace std::chrono_literals;
 using rt::task;
 
-TestSuite(paused_clock, .timeout = 60);
-
 rt::config paused(rt::driver_kind driver = rt::driver_kind::automatic) {
     rt::config made = rt::test::single(driver);
     made.start_paused = true;

@@ -27,8 +27,6 @@ using namespace std::chrono_literals;
 using rt::test::on_every_runtime;
 using rt::test::run;
 
-TestSuite(timeout, .timeout = 60);
-
 constexpr auto for_ever = std::chrono::hours::max();
 
 struct witness {

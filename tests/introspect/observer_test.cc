@@ -192,8 +192,8 @@ Test(observer, pages_of_tasks_show_every_task_once) {
 
 Test(observer, it_answers_while_every_worker_spins_and_names_the_tasks) {
     const scratch at;
+    spinning state; // outlives the runtime, whose tasks look at it to the end
     rt::runtime runtime(settings(at));
-    spinning state;
     const rt::handle spawner = runtime.get_handle();
     for (int i = 0; i < 2; ++i) {
         spawner.spawn(a_task_that_spins(&state)).detach();
@@ -215,8 +215,8 @@ Test(observer, it_answers_while_every_worker_spins_and_names_the_tasks) {
 
 Test(observer, it_tells_a_task_that_blocks_in_place_from_one_that_is_stuck) {
     const scratch at;
+    spinning state; // outlives the runtime, whose tasks look at it to the end
     rt::runtime runtime(settings(at, 1));
-    spinning state;
     runtime.get_handle().spawn(a_task_that_blocks(&state)).detach();
     while (state.running.load_acquire() < 1) {
     }

@@ -33,8 +33,6 @@ using rt::model::fault;
 using rt_model::detail::task_header;
 using rt_model::scheduler::idle;
 
-TestSuite(in_place_model, .timeout = 900);
-
 using ring = rt_model::scheduler::basic_local_queue<4>;
 
 enum class park_state : std::uint32_t { running, parked, notified };

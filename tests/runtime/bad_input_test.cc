@@ -36,8 +36,6 @@ using rt::test::gate;
 using rt::test::member;
 using rt::test::with_workers;
 
-TestSuite(bad_input, .timeout = 60);
-
 task<int> seven() {
     co_return 7;
 }

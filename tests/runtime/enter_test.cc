@@ -24,8 +24,6 @@ using rt::test::capture;
 using rt::test::captured;
 using rt::test::with_workers;
 
-TestSuite(enter, .timeout = 60);
-
 task<int> seven() {
     co_return 7;
 }

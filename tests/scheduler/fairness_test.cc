@@ -36,8 +36,6 @@ using rt::test::read_one;
 using rt::test::sockets;
 using rt::test::with_workers;
 
-TestSuite(fairness, .timeout = 120);
-
 // ---- loads --------------------------------------------------------------------------------------
 
 // The places that each keeps full: the deferred tasks.

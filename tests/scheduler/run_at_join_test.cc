@@ -27,8 +27,6 @@ using rt::detail::this_thread;
 using rt::test::gate;
 using rt::test::with_workers;
 
-TestSuite(run_at_join, .timeout = 60);
-
 // The lone workers: of flavor::current_thread and of a pool of one.
 template<typename Body>
 void on_lone_workers(Body body) {

@@ -26,8 +26,6 @@ using rt::test::single;
 using rt::test::until_waiting;
 using rt::test::was_cancelled;
 
-TestSuite(mpsc_reserve, .timeout = 60);
-
 rt::task<std::uint32_t> reserves(rt::mpsc::sender<int> tx, std::uint32_t count, int first) {
     auto got = co_await tx.reserve_many(count);
     if (!got) {

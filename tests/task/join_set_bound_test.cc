@@ -26,8 +26,6 @@ using rt::task;
 using rt::test::everywhere;
 using rt::test::gate;
 
-TestSuite(join_set_bound, .timeout = 60);
-
 // How many turns of `rounds` were on another worker than `wanted`.
 task<int> strays(std::uint32_t wanted, int rounds) {
     int astray = 0;

@@ -33,8 +33,6 @@ using rt::test::gate;
 using rt::test::member;
 using rt::test::on_each_flavor;
 
-TestSuite(try_join, .timeout = 60);
-
 template<typename T>
 task<result<T>> gives(T value, int yields) {
     for (int i = 0; i < yields; ++i) {

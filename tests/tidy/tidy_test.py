@@ -159,6 +159,7 @@ CASES = [
     ("a standard mutex", "banned", "src/task/a.cc", "std::mutex a;\n", 2),
     ("a mutex in the blocking pool", "banned", "src/blocking/a.cc", "std::mutex a;\n", None),
     ("throw", "banned", "src/net/a.cc", "void f() { throw 1; }\n", 2),
+    ("a limit of one test", "banned", "tests/task/a_test.cc", "Test(a, b, .timeout = 3) {}\n", 2),
     ("a leftover mark", "banned", "examples/a.cc", "// FIX" + "ME later\n", 2),
     ("a TODO without an issue", "banned", CC, "// TO" + "DO: later\n", 2),
     ("a TODO with an issue", "banned", CC, "// TO" + "DO (#12): later\n", None),

@@ -13,9 +13,12 @@
 
 #include <chrono>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <latch>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 
 namespace {
@@ -79,6 +82,28 @@ rt::task<void> end_own_runtime_in_time(rt::runtime* runtime) {
     static_cast<void>(runtime->shut_down(1s));
     co_return;
 }
+
+bool has_threads_of_librt() {
+    std::error_code error;
+    for (const auto& each : std::filesystem::directory_iterator("/proc/self/task", error)) {
+        std::string name;
+        std::ifstream(each.path() / "comm") >> name;
+        if (name.starts_with("rt-")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The thread that a shutdown leaves behind ends by itself, soon, and joins the workers.
+// ThreadSanitizer calls them leaks if the process ends before.
+void wait_for_what_was_left() {
+    while (has_threads_of_librt()) {
+        std::this_thread::yield();
+    }
+}
+
+TestSuite(shutdown, .fini = wait_for_what_was_left);
 
 } // namespace
 

@@ -80,6 +80,9 @@ struct config {
     std::uint32_t blocking_threads_max = 512;
     // How long an idle blocking thread stays.
     std::chrono::milliseconds blocking_keep_alive{10'000};
+    // Stack of workers and of threads for rt::blocking, in KiB; 0: as ulimit -s says. Range 64 to
+    // 1048576.
+    std::uint32_t thread_stack_kib = 0;
     // Threads that rt makes are called NAME-w0, NAME-b0, ...; at most 10 characters.
     std::string name = "rt";
     // Whether this process answers on its introspection socket.

@@ -126,6 +126,7 @@ struct pool::state {
     const base::process_mark process;
     pool* facade = nullptr;
     const rt::hooks* hooks = nullptr;
+    std::size_t stack_bytes = 0; // of its threads; constant
     std::uint32_t threads_max = 1;
     std::uint64_t keep_alive_ns = 0;
     std::string name;
@@ -284,6 +285,9 @@ int pool::state::create(std::uint32_t number) noexcept {
     }
     pthread_attr_t attributes;
     int status = ::pthread_attr_init(&attributes);
+    if (status == 0 && stack_bytes != 0) {
+        status = ::pthread_attr_setstacksize(&attributes, stack_bytes);
+    }
     if (status == 0) {
         if (has_cpus) {
             static_cast<void>(::pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus));
@@ -366,13 +370,15 @@ pool::pool(
     std::uint32_t threads_max,
     std::chrono::milliseconds keep_alive,
     std::string name,
-    const hooks* hooks
+    const hooks* hooks,
+    std::size_t stack_bytes
 )
     : state_(std::make_unique<state>()) {
     using std::chrono::milliseconds;
     using std::chrono::nanoseconds;
     state_->facade = this;
     state_->hooks = hooks;
+    state_->stack_bytes = stack_bytes;
     state_->threads_max = std::max(threads_max, std::uint32_t{1});
     const nanoseconds kept = std::clamp(keep_alive, milliseconds(0), keep_alive_limit);
     state_->keep_alive_ns = static_cast<std::uint64_t>(kept.count());

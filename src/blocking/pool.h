@@ -40,12 +40,13 @@ class pool {
 public:
     // `threads_max` is at least 1. Throws std::bad_alloc. The threads get the constructing thread's
     // CPU affinity.
-    // `hooks` may be null, else outlives the pool.
+    // `hooks` may be null, else outlives the pool. `stack_bytes` 0: the C library's default.
     pool(
         std::uint32_t threads_max,
         std::chrono::milliseconds keep_alive,
         std::string name,
-        const hooks* hooks = nullptr
+        const hooks* hooks = nullptr,
+        std::size_t stack_bytes = 0
     );
     ~pool();
     pool(const pool&) = delete;

@@ -30,6 +30,7 @@ constexpr std::array known{
     "LIBRT_INJECT_INTERVAL"sv,
     "LIBRT_BLOCKING_MAX"sv,
     "LIBRT_BLOCKING_KEEP"sv,
+    "LIBRT_STACK_KIB"sv,
     "LIBRT_INTROSPECT"sv,
     "LIBRT_SOCKET"sv,
     "LIBRT_UNHANDLED"sv,
@@ -44,6 +45,8 @@ constexpr std::array unhandled_words{"ignore"sv, "report"sv, "shutdown"sv};
 constexpr std::uint32_t workers_max = 1024;
 constexpr std::uint32_t interval_max = 65536;
 constexpr std::uint32_t blocking_max = 65536;
+constexpr std::uint32_t stack_kib_min = 64;
+constexpr std::uint32_t stack_kib_max = 1024 * 1024;
 constexpr std::uint32_t ring_entries_min = 32;
 constexpr std::uint32_t ring_entries_max = 4096;
 constexpr std::size_t name_length_max = 10; // a thread name has 15 characters; "-w1023" needs 6
@@ -62,6 +65,7 @@ void apply_environment(base::environment& env, config& settings) {
     take(env.uint("LIBRT_EVENT_INTERVAL", {1, interval_max}), settings.event_interval);
     take(env.uint("LIBRT_INJECT_INTERVAL", {0, interval_max}), settings.inject_interval);
     take(env.uint("LIBRT_BLOCKING_MAX", {1, blocking_max}), settings.blocking_threads_max);
+    take(env.uint("LIBRT_STACK_KIB", {stack_kib_min, stack_kib_max}), settings.thread_stack_kib);
     if (const auto keep = env.duration("LIBRT_BLOCKING_KEEP")) {
         settings.blocking_keep_alive = std::chrono::milliseconds(*keep / 1'000'000);
     }
@@ -110,6 +114,11 @@ void check(const config& settings, std::vector<std::string>& faults) {
     check_range(faults, "inject_interval", settings.inject_interval, 0, interval_max);
     check_range(faults, "blocking_threads_max", settings.blocking_threads_max, 1, blocking_max);
     check_range(faults, "ring_entries", settings.ring_entries, ring_entries_min, ring_entries_max);
+    if (settings.thread_stack_kib != 0) {
+        check_range(
+            faults, "thread_stack_kib", settings.thread_stack_kib, stack_kib_min, stack_kib_max
+        );
+    }
     if (!std::has_single_bit(settings.ring_entries)) {
         faults.push_back(
             "config.ring_entries = " + std::to_string(settings.ring_entries) +

@@ -72,7 +72,11 @@ scheduler::start_fault core::start() {
         );
     }
     blocking_ = std::make_unique<offload::pool>(
-        settings_.blocking_threads_max, settings_.blocking_keep_alive, settings_.name, &hooks_
+        settings_.blocking_threads_max,
+        settings_.blocking_keep_alive,
+        settings_.name,
+        &hooks_,
+        std::size_t{settings_.thread_stack_kib} * 1024
     );
     workers_ = std::make_unique<scheduler::pool>();
     scheduler::start_fault fault =

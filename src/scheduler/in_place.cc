@@ -45,7 +45,7 @@
 #include <rt/hooks.h>
 
 #include <algorithm>
-#include <exception>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -106,6 +106,13 @@ void pool_state::make_stand_in(const worker& near) noexcept {
         sleepers.give_up_making();
         return;
     }
+    const auto give_up = [&](const char* why) {
+        if (stand_in_workers.size() > number) {
+            stand_in_workers.pop_back();
+        }
+        base::log(base::log_level::warning, "no stand-in for rt::block_in_place: %s", why);
+        sleepers.give_up_making();
+    };
     try {
         const auto first = static_cast<std::uint32_t>(workers.size());
         auto made = std::make_unique<worker>(*this, first + number, near.node);
@@ -116,17 +123,18 @@ void pool_state::make_stand_in(const worker& near) noexcept {
         made->victims.push_back(std::move(everybody));
         stand_in_workers.push_back(std::move(made));
         stand_in_threads.reserve(stand_in_threads.size() + 1);
-        stand_in_threads.emplace_back([this, &self = *stand_in_workers.back()] {
-            stand_in_main(*this, self);
-        });
-    } catch (const std::exception& error) {
-        if (stand_in_workers.size() > number) {
-            stand_in_workers.pop_back();
-        }
-        base::log(base::log_level::warning, "no stand-in for rt::block_in_place: %s", error.what());
-        sleepers.give_up_making();
+    } catch (const std::bad_alloc&) {
+        give_up("out of memory");
         return;
     }
+    auto thread = base::thread::start(stack_bytes(), [this, &self = *stand_in_workers.back()] {
+        stand_in_main(*this, self);
+    });
+    if (!thread) {
+        give_up(thread.error().message().c_str());
+        return;
+    }
+    stand_in_threads.push_back(std::move(*thread));
     stand_in_count.store_release(number + 1);
     if (!is_watchdog_over) {
         dog.start(*this);
@@ -143,12 +151,12 @@ void pool_state::wake_stand_ins() noexcept {
 
 void pool_state::join_stand_ins() noexcept {
     // No task is left that could have another one made.
-    std::vector<std::thread> threads;
+    std::vector<base::thread> threads;
     {
         const base::guard hold(stand_in_lock);
         threads = std::move(stand_in_threads);
     }
-    for (std::thread& thread : threads) {
+    for (base::thread& thread : threads) {
         thread.join();
     }
 }

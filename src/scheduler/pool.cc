@@ -133,7 +133,7 @@ void pool::shut_down() noexcept {
         self.leave();
         offload::set_current_pool(former);
     }
-    for (std::thread& thread : state.threads) {
+    for (base::thread& thread : state.threads) {
         thread.join();
     }
     state.threads.clear();

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/lock.h"
+#include "base/thread.h"
 #include "blocking/pool.h"
 #include "driver/driver.h"
 #include "scheduler/bound_tasks.h"
@@ -23,11 +24,11 @@
 #include <rt/detail/atomic.h>
 #include <rt/runtime.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace rt::scheduler {
@@ -66,6 +67,11 @@ public:
 
     // Whether any queue that a searcher looks at has something in it.
     [[nodiscard]] bool has_work() const noexcept;
+
+    // Of workers and stand-ins; 0: the C library's default.
+    [[nodiscard]] std::size_t stack_bytes() const noexcept {
+        return std::size_t{settings.thread_stack_kib} * 1024;
+    }
 
     [[nodiscard]] std::uint32_t node_count() const noexcept {
         return static_cast<std::uint32_t>(injected.size());
@@ -127,13 +133,13 @@ public:
     park_spin block_on_spin;             // of the threads in wait_for
     std::vector<topology::cpu_set> pins; // by worker; empty: not pinned
     std::string placement_reason;
-    std::vector<std::thread> threads;
+    std::vector<base::thread> threads;
     watchdog dog;
     atomic<std::uint32_t> stand_in_count{0}; // written under stand_in_lock; only grows
     atomic<worker*> stand_ins[stand_ins_max] = {};
     base::futex_lock stand_in_lock{base::lock_rank::block_in_place};
     std::vector<std::unique_ptr<worker>> stand_in_workers; // guarded by stand_in_lock
-    std::vector<std::thread> stand_in_threads;             // guarded by stand_in_lock
+    std::vector<base::thread> stand_in_threads;            // guarded by stand_in_lock
     bool is_watchdog_over = false;                         // guarded by stand_in_lock
     atomic<bool> is_lone{false};                           // one worker, which has never gone away
     atomic<worker*> leader{nullptr};                       // of the shutdown

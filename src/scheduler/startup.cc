@@ -201,14 +201,16 @@ start_fault pool::start_threads() {
     atomic<std::uint32_t> ready{0};
     int failure = 0;
     std::uint32_t started = 0;
+    state.threads.reserve(state.workers.size());
     for (std::uint32_t i = 0; i < state.workers.size() && failure == 0; ++i) {
-        try {
-            state.threads.emplace_back([&state, i, &ready] {
-                worker_main(state, *state.workers[i], i, ready);
-            });
+        auto made = base::thread::start(state.stack_bytes(), [&state, i, &ready] {
+            worker_main(state, *state.workers[i], i, ready);
+        });
+        if (made) {
+            state.threads.push_back(std::move(*made));
             ++started;
-        } catch (const std::system_error& error) {
-            failure = error.code().value();
+        } else {
+            failure = made.error().code();
         }
     }
     // acquire: pairs with worker_main's release; `ready` is not touched by it afterwards but for a
@@ -227,7 +229,7 @@ start_fault pool::start_threads() {
     }
     // Nothing was spawned yet: those that run have only to leave.
     state.abandon_start(started);
-    for (std::thread& thread : state.threads) {
+    for (base::thread& thread : state.threads) {
         thread.join();
     }
     return {failure, describe_refusal(failure)};

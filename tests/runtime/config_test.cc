@@ -40,6 +40,7 @@ void clear_environment() {
           "LIBRT_INJECT_INTERVAL",
           "LIBRT_BLOCKING_MAX",
           "LIBRT_BLOCKING_KEEP",
+          "LIBRT_STACK_KIB",
           "LIBRT_INTROSPECT",
           "LIBRT_SOCKET"}) {
         ::unsetenv(name);
@@ -73,6 +74,7 @@ Test(config, the_environment_overrides_every_field) {
     set("LIBRT_INJECT_INTERVAL", "9");
     set("LIBRT_BLOCKING_MAX", "11");
     set("LIBRT_BLOCKING_KEEP", "1500ms");
+    set("LIBRT_STACK_KIB", "0x100");
     set("LIBRT_INTROSPECT", "off");
     set("LIBRT_SOCKET", "/tmp/a-socket");
     config wanted;
@@ -89,6 +91,7 @@ Test(config, the_environment_overrides_every_field) {
     cr_assert_eq(got.settings.inject_interval, 9U);
     cr_assert_eq(got.settings.blocking_threads_max, 11U);
     cr_assert(got.settings.blocking_keep_alive == 1500ms);
+    cr_assert_eq(got.settings.thread_stack_kib, 256U);
     cr_assert_not(got.settings.introspect);
     cr_assert(got.settings.socket_path == "/tmp/a-socket");
 }
@@ -132,6 +135,7 @@ Test(config, b033_every_fault_of_the_code_is_named) {
     wanted.inject_interval = 70'000;
     wanted.blocking_threads_max = 0;
     wanted.ring_entries = 33;
+    wanted.thread_stack_kib = 63;
     wanted.cpus = "1-";
     wanted.name = "";
     wanted.blocking_keep_alive = -1ms;
@@ -142,12 +146,13 @@ Test(config, b033_every_fault_of_the_code_is_named) {
           "inject_interval",
           "blocking_threads_max",
           "ring_entries",
+          "thread_stack_kib",
           "cpus",
           "name",
           "blocking_keep_alive"}) {
         cr_assert(mentions(got, field), "%s", field);
     }
-    cr_assert_geq(got.faults.size(), 8U);
+    cr_assert_geq(got.faults.size(), 9U);
 }
 
 Test(config, b033_every_fault_of_the_environment_is_named) {

@@ -37,6 +37,12 @@ struct hooks {
     std::function<void()> on_thread_unpark;
     /// When a task has been made, on the thread that spawns it, before it can run.
     std::function<void(const task_info&)> on_task_spawn;
+    /// In a worker, around each turn of a task; not around those of the branches of a join or
+    /// select, which are parts of their task's turn. On a thread the two alternate: a turn that is
+    /// interrupted by another one ends before it and begins anew after it. After the last turn, the
+    /// task is gone and its join handle knows.
+    std::function<void(const task_info&)> on_before_task_poll;
+    std::function<void(const task_info&)> on_after_task_poll;
     /// When a task ends or is cancelled, before its join handle learns it, on the worker; its
     /// frames are gone.
     std::function<void(const task_info&)> on_task_terminate;
@@ -48,6 +54,11 @@ struct task_header;
 
 // Calls one that is set. An exception is reported, not passed on.
 RT_API void call_hook(const std::function<void()>& hook, const char* name) noexcept;
+void call_hook(
+    const std::function<void(const task_info&)>& hook, const task_info& info, const char* name
+) noexcept;
+// The caller owns the task.
+task_info info_of(const task_header* task) noexcept;
 // The task's scheduler has hooks.
 void call_spawn_hook(const task_header* task) noexcept;
 void call_terminate_hook(const task_header* task) noexcept;

@@ -86,6 +86,11 @@ void worker_main(pool_state& pool, worker& self, std::size_t pin, atomic<std::ui
     memory::flush_thread();
 }
 
+bool has_task_hooks(const rt::hooks& hooks) {
+    return hooks.on_task_spawn || hooks.on_before_task_poll || hooks.on_after_task_poll ||
+        hooks.on_task_terminate;
+}
+
 void make_workers(pool_state& state, const topology::placement& placed) {
     state.may_spin = placed.machine().cpus().size() > 1;
     const std::size_t nodes = std::max<std::size_t>(placed.machine().nodes().size(), 1);
@@ -159,7 +164,7 @@ start_fault pool::start(
         hooks.on_thread_unpark) {
         state.hooks = &hooks;
     }
-    if (hooks.on_task_spawn || hooks.on_task_terminate) {
+    if (has_task_hooks(hooks)) {
         this->hooks = &hooks;
         for (std::uint32_t i = 0; i < placed->worker_count(); ++i) {
             state.bound[i].hooks = &hooks;

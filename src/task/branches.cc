@@ -230,7 +230,7 @@ void branch_group::turn() noexcept {
             if ((one->state.load_acquire() & state_complete) != 0) {
                 end_child(one);
             } else {
-                rt::tasks::run(one);
+                rt::tasks::run_turn(one);
                 self.task = owner;
             }
         }

@@ -27,18 +27,6 @@ void guarded(const char* name, Call call) noexcept {
     }
 }
 
-void call_task_hook(
-    const std::function<void(const task_info&)>& hook, const task_header* task, const char* name
-) noexcept {
-    if (hook) {
-        const task_info info{
-            task->id.load_relaxed(), // the caller owns the task
-            task->name,
-            std::bit_cast<std::source_location>(task->spawn_site)};
-        guarded(name, [&] { hook(info); });
-    }
-}
-
 } // namespace
 
 void call_hook(const std::function<void()>& hook, const char* name) noexcept {
@@ -47,12 +35,27 @@ void call_hook(const std::function<void()>& hook, const char* name) noexcept {
     }
 }
 
+task_info info_of(const task_header* task) noexcept {
+    return {
+        task->id.load_relaxed(), // the caller owns the task
+        task->name,
+        std::bit_cast<std::source_location>(task->spawn_site)};
+}
+
+void call_hook(
+    const std::function<void(const task_info&)>& hook, const task_info& info, const char* name
+) noexcept {
+    if (hook) {
+        guarded(name, [&] { hook(info); });
+    }
+}
+
 void call_spawn_hook(const task_header* task) noexcept {
-    call_task_hook(task->scheduler->hooks->on_task_spawn, task, "on_task_spawn");
+    call_hook(task->scheduler->hooks->on_task_spawn, info_of(task), "on_task_spawn");
 }
 
 void call_terminate_hook(const task_header* task) noexcept {
-    call_task_hook(task->scheduler->hooks->on_task_terminate, task, "on_task_terminate");
+    call_hook(task->scheduler->hooks->on_task_terminate, info_of(task), "on_task_terminate");
 }
 
 } // namespace rt::detail

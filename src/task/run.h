@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// One turn of a task: see task.h. In a header, because the worker loop is its only caller and a
-// call and its saved registers are a tenth of a short turn.
+// One turn of a task: see task.h. In a header, because a call and its saved registers are a tenth
+// of a short turn, and always inlined, because it has more callers than the worker loop.
 //
 // Threads: a worker, for a task that it owns.
 #pragma once
@@ -17,9 +17,18 @@
 
 namespace rt::tasks {
 
+// Its runtime has hooks for tasks.
+[[nodiscard]] inline bool is_hooked(const task_header* task) noexcept {
+    return task->scheduler != nullptr && task->scheduler->hooks != nullptr;
+}
+
+// run() and the inner part of run_nested(), for tasks that are hooked.
+[[gnu::cold, gnu::noinline]] void run_hooked(task_header* task) noexcept;
+[[gnu::cold, gnu::noinline]] void run_nested_hooked(task_header* outer, task_header* task) noexcept;
+
 // Runs one turn: from the leaf on, and what the frames leave to be done, until the task is not ours
 // any more. A loop, because unwinding to a boundary goes on with another coroutine of the task.
-inline void run(task_header* task) noexcept {
+[[gnu::always_inline]] inline void run_turn(task_header* task) noexcept {
     detail::context& self = detail::this_thread;
     const std::uint64_t id = task->id.load_relaxed();
     self.task = task;
@@ -44,6 +53,15 @@ inline void run(task_header* task) noexcept {
     self.task = nullptr;
 }
 
+// The same between the program's hooks, which the branches of a join or select do not have.
+[[gnu::always_inline]] inline void run(task_header* task) noexcept {
+    if (is_hooked(task)) [[unlikely]] {
+        run_hooked(task);
+        return;
+    }
+    run_turn(task);
+}
+
 // The same inside the turn of another task, whose frames are all suspended and in which nothing is
 // left to be done.
 inline void run_nested(task_header* task) noexcept {
@@ -52,7 +70,11 @@ inline void run_nested(task_header* task) noexcept {
     const std::uint32_t budget = self.budget;
     const std::uint64_t id = outer->id.load_relaxed();
     metrics::probe_poll_end(outer, id);
-    run(task);
+    if (is_hooked(outer)) [[unlikely]] {
+        run_nested_hooked(outer, task);
+    } else {
+        run(task);
+    }
     metrics::probe_poll_start(outer, id);
     self.task = outer;
     self.budget = budget;

@@ -11,6 +11,7 @@
 #include "task/join.cc"
 #include "task/cancel.cc"
 #include "task/task.cc"
+#include "task/run.cc"
 #include "task/unobserved.cc"
 #undef rt
 // clang-format on

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// config::hooks: when each is called, and that what it does or throws is harmless.
+// config::hooks: when each is called, and that what it does or throws is harmless. Those around
+// polls are in poll_hooks_test.cc.
 #include "base/captured.h"
 #include "support/runtimes.h"
 #include "support/test.h"
@@ -11,16 +12,15 @@
 #include <rt/spawn_blocking.h>
 #include <rt/sync/notify.h>
 #include <rt/time.h>
-#include <rt/yield.h>
 
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <mutex>
 #include <set>
 #include <source_location>
 #include <stdexcept>
-#include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -76,6 +76,13 @@ rt::task<void> use_threads() {
 rt::task<void> wait_for(rt::atomic<int>* count, int wanted) {
     while (count->load_relaxed() < wanted) {
         co_await rt::sleep(1ms);
+    }
+}
+
+rt::task<void> spawn_and_join(int depth) {
+    if (depth != 0) {
+        co_await rt::spawn(spawn_and_join(depth - 1));
+        co_await rt::spawn(spawn_and_join(depth - 1));
     }
 }
 
@@ -259,8 +266,11 @@ Test(hooks, b082_every_hook_may_throw_on_every_runtime) {
             config.hooks.on_task_spawn = [](const rt::task_info&) {
                 throw std::runtime_error("on purpose");
             };
+            config.hooks.on_before_task_poll = config.hooks.on_task_spawn;
+            config.hooks.on_after_task_poll = config.hooks.on_task_spawn;
             config.hooks.on_task_terminate = config.hooks.on_task_spawn;
             rt::block_on(config, spawn_many(3));
+            rt::block_on(config, spawn_and_join(3));
             rt::block_on(config, use_threads());
         });
     });
@@ -271,6 +281,8 @@ Test(hooks, b082_every_hook_may_throw_on_every_runtime) {
           "on_thread_park",
           "on_thread_unpark",
           "on_task_spawn",
+          "on_before_task_poll",
+          "on_after_task_poll",
           "on_task_terminate"}) {
         cr_assert(got.says(hook), "%s", hook);
     }

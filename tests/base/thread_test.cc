@@ -13,8 +13,6 @@ namespace {
 
 using rt::base::thread;
 
-TestSuite(thread, .timeout = 10);
-
 } // namespace
 
 Test(thread, runs_what_it_owns_and_is_joined) {

@@ -19,8 +19,6 @@ namespace {
 
 using rt::task;
 
-TestSuite(thread_stack, .timeout = 30);
-
 constexpr std::size_t wanted_kib = 320;
 
 std::size_t stack_kib() {

@@ -123,7 +123,6 @@ void worker::run_at_join(task_header* task) noexcept {
     --private_left_;
     --until_maintain_;
     --until_inject_;
-    counters.ticks.bump_relaxed(1);
     task_header* const outer = this_thread.task;
     begin_turn(task);
     ++nested_;

@@ -132,14 +132,6 @@ void worker::run_at_join(task_header* task) noexcept {
     turn.bump_relaxed(1);
 }
 
-bool worker::is_resting() noexcept {
-    if (!profit_.is_resting(this_thread.coarse_ns)) {
-        return false;
-    }
-    // The coarse time is as old as the last look at the driver; turns may have become long.
-    return ++rest_looks_ % rest_look_interval != 0 || profit_.is_resting(pool_.clock.now_ns());
-}
-
 // Lets others have some of the spawned tasks: the older half, once the ring has run empty or while
 // somebody sleeps. One is always kept, so a chain of spawns stays where it is.
 void worker::share_fresh() noexcept {
@@ -147,8 +139,11 @@ void worker::share_fresh() noexcept {
     if (!somebody_sleeps && (!pool_.sleepers.is_searching() || !queue.is_empty())) {
         return;
     }
-    if (is_resting()) {
-        return;
+    if (profit_.is_resting(this_thread.coarse_ns)) {
+        // The coarse time is as old as the last look at the driver; turns may have become long.
+        if (++rest_looks_ % rest_look_interval != 0 || profit_.is_resting(pool_.clock.now_ns())) {
+            return;
+        }
     }
     for (std::uint32_t left = std::min(fresh_.size() / 2, share_max); left != 0; --left) {
         task_header* const task = fresh_.pop_oldest();
@@ -183,9 +178,9 @@ void worker::schedule_joiner(task_header* task) noexcept {
 
 // Wakes a sleeper for what this turn has pushed. The fence that closes the race with a worker that
 // is just falling asleep is paid once, at the end of the turn; until then a look without it finds
-// those that sleep already. Nobody is woken while it does not pay (steal_profit.h).
+// those that sleep already.
 void worker::notify_soon() noexcept {
-    if (is_lone() || is_resting()) {
+    if (is_lone()) {
         return;
     }
     if (pool_.sleepers.may_wake()) {

@@ -155,8 +155,6 @@ private:
     }
     void share_fresh() noexcept;
     void notify_soon() noexcept;
-    // Sharing does not pay at present.
-    [[nodiscard]] bool is_resting() noexcept;
     // A batch is in the ring: another worker may have some of it, if there is one.
     void wake_another() noexcept;
     [[nodiscard]] bool is_private_work_about() const noexcept;

@@ -46,7 +46,9 @@ public:
     }
 
     void join() noexcept {
-        RT_ASSERT(is_joinable_ && ::pthread_join(handle_, nullptr) == 0);
+        RT_ASSERT(is_joinable_);
+        const int code = ::pthread_join(handle_, nullptr);
+        RT_ASSERT(code == 0);
         is_joinable_ = false;
     }
 

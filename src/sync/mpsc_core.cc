@@ -221,21 +221,13 @@ bool mpsc_core::enter_next_block() noexcept {
 
 // ---- sending ------------------------------------------------------------------------------------
 
-bool mpsc_core::has_room() noexcept {
-    if (claimed_ + reserved_ - seen_head_ < capacity_) [[likely]] {
-        return true;
-    }
-    // acquire: the cells before head_ are not read any more; pairs with make_room.
-    seen_head_ = head_.load_acquire();
-    return claimed_ + reserved_ - seen_head_ < capacity_;
-}
-
 bool mpsc_core::has_room_for(std::uint32_t count) noexcept {
     // What is taken never exceeds the capacity, which may be UINT64_MAX.
     if (capacity_ - (claimed_ + reserved_ - seen_head_) >= count) [[likely]] {
         return true;
     }
-    seen_head_ = head_.load_acquire(); // acquire: as in has_room
+    // acquire: the cells before head_ are not read any more; pairs with make_room.
+    seen_head_ = head_.load_acquire();
     return capacity_ - (claimed_ + reserved_ - seen_head_) >= count;
 }
 
@@ -269,7 +261,7 @@ mpsc_core::claim_as(bool is_reserved, mpsc_cell*& cell, sync_wait*& receiver) no
             outcome = mpsc_outcome::closed;
             break;
         }
-        if (!is_reserved && (!waiting_.is_empty() || !has_room())) {
+        if (!is_reserved && (!waiting_.is_empty() || !has_room_for(1))) {
             outcome = mpsc_outcome::full;
             break;
         }

@@ -293,7 +293,6 @@ private:
     }
 
     // The following need lock_.
-    [[nodiscard]] bool has_room() noexcept;
     [[nodiscard]] bool has_room_for(std::uint32_t count) noexcept;
     [[nodiscard]] bool wait_for_room(std::uint32_t count) noexcept;
     [[nodiscard]] bool extend(mpsc_block*& fresh) noexcept;

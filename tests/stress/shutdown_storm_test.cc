@@ -42,6 +42,9 @@ task<void> ends_at_once() {
 task<void> naps() {
     co_await rt::sleep(1ms);
 }
+task<void> yields_once() {
+    co_await rt::yield();
+}
 
 template<typename T>
 bool ended_well(rt::join_handle<T>& handle) {
@@ -51,6 +54,42 @@ bool ended_well(rt::join_handle<T>& handle) {
         return false;
     }
     return true;
+}
+
+// Ends a runtime while two threads spawn onto it and, each time, `other` onto one that lasts, none
+// of which may be cancelled. The first of each pair is cancelled by its spawner once its runtime is
+// gone, and the second gets its header.
+void end_beside(
+    rt::runtime& lasting,
+    const rt::config& of_dying,
+    task<void> (*other)(),
+    rt::base::random_source& random
+) {
+    auto dying = std::make_unique<rt::runtime>(of_dying);
+    rt::atomic<bool> is_over{false};
+    rt::atomic<int> wrong{0};
+    std::vector<std::thread> spawners;
+    for (int t = 0; t < 2; ++t) {
+        spawners.emplace_back([&, onto = dying->get_handle(), onto_lasting = lasting.get_handle()] {
+            while (!is_over.load_acquire()) {
+                onto.spawn(ends_at_once()).detach();
+                rt::join_handle<void> second = onto_lasting.spawn(other());
+                while (!second.is_finished()) {
+                    std::this_thread::yield();
+                }
+                wrong.add_relaxed(ended_well(second) ? 0 : 1);
+            }
+        });
+    }
+    for (std::uint32_t spin = random.below(100'000); spin != 0; --spin) {
+        rt::fence_acquire();
+    }
+    dying.reset();
+    is_over.store_release(true);
+    for (std::thread& each : spawners) {
+        each.join();
+    }
+    cr_assert_eq(wrong.load_acquire(), 0, "tasks of another runtime were cancelled");
 }
 
 template<typename Round>
@@ -215,42 +254,8 @@ Test(shutdown_storm, b099_blocking_closures_end_while_the_runtime_goes) {
 // it must abort its own and no other.
 Test(shutdown_storm, the_end_of_one_runtime_does_not_cancel_tasks_of_another) {
     rt::runtime lasting(with_workers(2));
-    const rt::handle onto_lasting = lasting.get_handle();
     repeat(5s, [&](rt::base::random_source& random) {
-        auto dying = std::make_unique<rt::runtime>(with_workers(random.below(3)));
-        rt::atomic<bool> is_over{false};
-        rt::atomic<int> wrong{0};
-        std::vector<std::thread> spawners;
-        for (int t = 0; t < 2; ++t) {
-            spawners.emplace_back([&, onto_dying = dying->get_handle()] {
-                while (!is_over.load_acquire()) {
-                    // The first is cancelled on this thread once its runtime is gone; the second
-                    // gets its header.
-                    onto_dying
-                        .spawn([]() -> task<void> {
-                            co_return;
-                        }())
-                        .detach();
-                    rt::join_handle<int> other = onto_lasting.spawn([]() -> task<int> {
-                        co_await rt::yield();
-                        co_return 1;
-                    }());
-                    while (!other.is_finished()) {
-                        std::this_thread::yield();
-                    }
-                    wrong.add_relaxed(ended_well(other) ? 0 : 1);
-                }
-            });
-        }
-        for (std::uint32_t spin = random.below(100'000); spin != 0; --spin) {
-            rt::fence_acquire();
-        }
-        dying.reset();
-        is_over.store_release(true);
-        for (std::thread& each : spawners) {
-            each.join();
-        }
-        cr_assert_eq(wrong.load_acquire(), 0, "tasks of another runtime were cancelled");
+        end_beside(lasting, with_workers(random.below(3)), yields_once, random);
     });
 }
 
@@ -258,36 +263,11 @@ Test(shutdown_storm, the_end_of_one_runtime_does_not_cancel_tasks_of_another) {
 // runtime up while its task can be seen and is in no queue yet.
 Test(shutdown_storm, the_end_of_one_runtime_spares_the_next_owner_of_a_header) {
     rt::runtime lasting(with_workers(2));
-    const rt::handle onto_lasting = lasting.get_handle();
     repeat(3s, [&](rt::base::random_source& random) {
         rt::config wanted = with_workers(random.below(3));
         wanted.hooks.on_task_spawn = [](const rt::task_info&) {
             std::this_thread::yield();
         };
-        auto dying = std::make_unique<rt::runtime>(wanted);
-        rt::atomic<bool> is_over{false};
-        rt::atomic<int> wrong{0};
-        std::vector<std::thread> spawners;
-        for (int t = 0; t < 2; ++t) {
-            spawners.emplace_back([&, onto_dying = dying->get_handle()] {
-                while (!is_over.load_acquire()) {
-                    onto_dying.spawn(ends_at_once()).detach();
-                    rt::join_handle<void> other = onto_lasting.spawn(naps());
-                    while (!other.is_finished()) {
-                        std::this_thread::yield();
-                    }
-                    wrong.add_relaxed(ended_well(other) ? 0 : 1);
-                }
-            });
-        }
-        for (std::uint32_t spin = random.below(100'000); spin != 0; --spin) {
-            rt::fence_acquire();
-        }
-        dying.reset();
-        is_over.store_release(true);
-        for (std::thread& each : spawners) {
-            each.join();
-        }
-        cr_assert_eq(wrong.load_acquire(), 0, "tasks of another runtime were cancelled");
+        end_beside(lasting, wanted, naps, random);
     });
 }

@@ -248,7 +248,7 @@ void worker::end_late_turn() noexcept {
 
 void worker::give_away() noexcept {
     task_chain all;
-    while (task_header* const task = queue.pop()) {
+    while (task_header* const task = next_queued()) {
         append(all, task);
     }
     while (task_header* const task = fresh_.pop_oldest()) {

@@ -54,6 +54,11 @@ public:
         return true;
     }
 
+    // The next push will succeed. Owner only.
+    [[nodiscard]] bool has_room() const noexcept {
+        return tail_.load_relaxed() - steal_of(head_.load_acquire()) < Capacity; // as in try_push
+    }
+
     // Takes the newest half plus `task` off a full ring, as a chain for the injection queue. The
     // newest, because what comes back from injection lands in the first half and is then never
     // spilled again before it has run. An empty chain: a thief is active or has made room; the

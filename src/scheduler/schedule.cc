@@ -3,11 +3,12 @@
 // Where a ready task goes.
 //
 // On a worker of the pool: a task that was woken goes to the LIFO slot, whose former content goes
-// to the ring; a task that was spawned to the fresh stack; a batch that the driver or the wheel
-// delivers to the ring; what does not fit into the ring to the node's injection queue. From every
-// other thread: to the injection queue of the node where the task ran last. Such a guest may be
-// overtaken by the task that it has queued, and by the end of the runtime with it; the queue's
-// count of guests is what shutdown waits for.
+// to the ring, or behind it to those that are held while sharing does not pay (steal_profit.h); a
+// task that was spawned to the fresh stack; a batch that the driver or the wheel delivers to the
+// ring; what does not fit into the ring to the node's injection queue. From every other thread: to
+// the injection queue of the node where the task ran last. Such a guest may be overtaken by the
+// task that it has queued, and by the end of the runtime with it; the queue's count of guests is
+// what shutdown waits for.
 //
 // None of this is about tasks that are bound to a worker: they name another scheduler, and come to
 // bound_tasks.cc.
@@ -46,8 +47,13 @@ private:
     worker& self_;
 };
 
-// Appends to the ring; spills the newest half to the node's injection queue when it is full.
+// Appends to the ring; spills the newest half to the node's injection queue when it is full. A lone
+// worker has no use for the ring.
 void worker::push(task_header* task) noexcept {
+    if (is_lone()) {
+        held_.push(task);
+        return;
+    }
     for (int attempt = 0; attempt < 2; ++attempt) {
         if (queue.try_push(task)) {
             return;
@@ -62,7 +68,39 @@ void worker::push(task_header* task) noexcept {
     pool_.inject(node, {task, task, 1}); // full, and a thief is copying: do not wait for it
 }
 
+// A task that was woken in a turn: to the ring, where others can have it, or to those behind it.
+void worker::push_woken(task_header* task) noexcept {
+    if (is_lone() || may_hold()) {
+        held_.push(task);
+        return;
+    }
+    let_go_of_held();
+    push(task);
+    notify_soon();
+}
+
+void worker::let_go_of_held() noexcept {
+    while (task_header* const task = held_.pop()) {
+        push(task);
+    }
+}
+
+// Whether what this turn has woken may wait for this worker: sharing does not pay, and the turn is
+// young.
+bool worker::may_hold() noexcept {
+    if (!profit_.is_resting(this_thread.coarse_ns)) {
+        return false;
+    }
+    const std::uint64_t now = pool_.clock.now_ns();
+    const bool is_young = age_.is_young(turn.load_relaxed(), now, this_thread.coarse_ns);
+    return is_young && profit_.is_resting(now);
+}
+
 void worker::push_all(task_chain chain) noexcept {
+    if (is_lone()) {
+        held_.append(chain);
+        return;
+    }
     task_header* task = chain.first;
     for (std::uint32_t left = chain.count; left != 0; --left) {
         task_header* const following = task->queue_next;
@@ -80,8 +118,7 @@ void worker::schedule_local(task_header* task) noexcept {
     }
     has_private_.store_relaxed(true);
     if (task_header* const evicted = std::exchange(lifo_, task)) {
-        push(evicted);
-        notify_soon();
+        push_woken(evicted);
     }
 }
 
@@ -164,15 +201,16 @@ void worker::share_fresh() noexcept {
 // it will join the siblings next, and by then they have ended and it does not suspend once for
 // each.
 void worker::schedule_joiner(task_header* task) noexcept {
-    if (fresh_.size() != 0 || queue.is_empty()) {
+    if (fresh_.size() != 0 || depth() == 0) {
         schedule_local(task);
         return;
     }
     const queue_use use(*this);
     counters.local_schedules.bump_relaxed(1);
-    push(task);
-    if (!is_delivering_) {
-        notify_soon();
+    if (is_delivering_) {
+        push(task);
+    } else {
+        push_woken(task);
     }
 }
 
@@ -226,6 +264,9 @@ void worker::on_kick() noexcept {
     // What does not fit stays; the ring is full of work for others then.
     while (lifo_ != nullptr && queue.try_push(lifo_)) {
         lifo_ = nullptr;
+    }
+    while (!held_.is_empty() && queue.has_room()) {
+        static_cast<void>(queue.try_push(held_.pop()));
     }
     while (task_header* const task = fresh_.pop_oldest()) {
         if (!queue.try_push(task)) {

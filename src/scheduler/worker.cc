@@ -39,7 +39,10 @@ worker::worker(pool_state& pool, std::uint32_t own_index, std::uint32_t own_node
 }
 
 worker::~worker() {
-    RT_ASSERT(queue.is_empty() && lifo_ == nullptr && fresh_.size() == 0 && deferred_.count == 0);
+    RT_ASSERT(
+        queue.is_empty() && lifo_ == nullptr && fresh_.size() == 0 && deferred_.count == 0 &&
+        held_.is_empty()
+    );
 }
 
 result<void> worker::attach() noexcept {
@@ -150,7 +153,7 @@ task_header* worker::next_local() noexcept {
         if (bound.has_ready()) [[unlikely]] {
             return next_bound_or_queued();
         }
-        if (task_header* const task = queue.pop()) {
+        if (task_header* const task = next_queued()) {
             return task;
         }
     }
@@ -171,13 +174,13 @@ task_header* worker::next_local() noexcept {
     if (bound.has_ready()) [[unlikely]] {
         return next_bound_or_queued();
     }
-    return queue.pop();
+    return next_queued();
 }
 
 task_header* worker::next_bound_or_queued() noexcept {
     is_turn_of_ring_ = !is_turn_of_ring_;
     if (is_turn_of_ring_) {
-        if (task_header* const task = queue.pop()) {
+        if (task_header* const task = next_queued()) {
             return task;
         }
     }
@@ -358,6 +361,9 @@ void worker::maintain() noexcept {
     until_maintain_ = pool_.settings.event_interval;
     is_delivering_ = true;
     driver_->poll(true);
+    if (!is_lone()) {
+        let_go_of_held();
+    }
     after_driver();
     pace_.end(counters.polls.load_relaxed(), this_thread.coarse_ns);
     private_streak_ = static_cast<std::uint32_t>(std::clamp<double>(
@@ -371,7 +377,7 @@ void worker::after_driver() noexcept {
     is_delivering_ = true;
     wheel.advance(this_thread.coarse_ns);
     is_delivering_ = false;
-    if (!is_searching_ && queue.size() > 1) {
+    if (!is_searching_ && queue.size() > 1 && !profit_.is_resting(this_thread.coarse_ns)) {
         wake_another();
     }
 }
@@ -384,7 +390,7 @@ void worker::park() noexcept {
     if (pool_.hooks != nullptr) [[unlikely]] {
         stop_searching(); // others are not woken while somebody searches, and a hook may take long
         detail::call_hook(pool_.hooks->on_thread_park, "on_thread_park");
-        if (lifo_ != nullptr || fresh_.size() != 0 || !queue.is_empty() || bound.has_ready()) {
+        if (lifo_ != nullptr || fresh_.size() != 0 || depth() != 0 || bound.has_ready()) {
             return;
         }
     }
@@ -473,7 +479,7 @@ void worker::take_over(worker& other) noexcept {
         push(task);
     }
     other.has_private_.store_relaxed(false);
-    while (task_header* const task = other.queue.pop()) {
+    while (task_header* const task = other.next_queued()) {
         push(task);
     }
     push_all(std::exchange(other.deferred_, {}));

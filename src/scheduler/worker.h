@@ -14,6 +14,7 @@
 #include "metrics/worker_counters.h"
 #include "scheduler/bound_tasks.h"
 #include "scheduler/fresh_stack.h"
+#include "scheduler/held_tasks.h"
 #include "scheduler/inject_pace.h"
 #include "scheduler/local_queue.h"
 #include "scheduler/park_spin.h"
@@ -21,6 +22,7 @@
 #include "scheduler/scheduler.h"
 #include "scheduler/steal_profit.h"
 #include "scheduler/tuning.h"
+#include "scheduler/turn_age.h"
 
 #include <rt/detail/atomic.h>
 #include <rt/detail/context.h>
@@ -102,7 +104,7 @@ public:
     void be_lone() noexcept { is_lone_ = true; }
 
     [[nodiscard]] bool has_local_work() const noexcept {
-        return !queue.is_empty() || has_private_.load_relaxed() || bound.depth() != 0;
+        return depth() != 0 || has_private_.load_relaxed() || bound.depth() != 0;
     }
 
     local_queue queue;
@@ -122,6 +124,8 @@ public:
 
     // Whether tasks wait in places that only this worker can reach. A moment old.
     [[nodiscard]] bool has_private() const noexcept { return has_private_.load_relaxed(); }
+    // Tasks in the ring and behind it. A moment old.
+    [[nodiscard]] std::uint32_t depth() const noexcept { return queue.size() + held_.size(); }
     [[nodiscard]] driver::driver* driver() const noexcept { return driver_.get(); }
     [[nodiscard]] pool_state& pool() const noexcept { return pool_; }
 
@@ -138,8 +142,18 @@ private:
     [[nodiscard]] task_header* look_around() noexcept;
     void push(task_header* task) noexcept;
     void push_all(task_chain chain) noexcept;
+    void push_woken(task_header* task) noexcept;
+    [[nodiscard]] bool may_hold() noexcept;
+    void let_go_of_held() noexcept;
+    // From the ring, or of those behind it.
+    [[nodiscard]] task_header* next_queued() noexcept {
+        task_header* const task = queue.pop();
+        return task != nullptr ? task : held_.pop();
+    }
     void publish_private() noexcept {
-        has_private_.store_relaxed(lifo_ != nullptr || fresh_.size() != 0 || deferred_.count != 0);
+        has_private_.store_relaxed(
+            lifo_ != nullptr || fresh_.size() != 0 || deferred_.count != 0 || !held_.is_empty()
+        );
     }
     // Marks the worker's own use of its queues inside a turn, for on_kick.
     class queue_use;
@@ -176,6 +190,7 @@ private:
     metrics::worker_counters* former_counters_ = nullptr;
     task_header* lifo_ = nullptr;     // owner only: the task that was woken last
     fresh_stack fresh_;               // owner only: tasks that have not run yet
+    held_tasks held_;                 // owner only: tasks for nobody else, behind the ring
     task_chain deferred_;             // owner only: tasks that have yielded
     atomic<bool> has_private_{false}; // owner writes at the end of each turn
     base::random_source random_;
@@ -201,8 +216,9 @@ private:
     bool is_lone_ = false;           // until it goes away for the first time
     bool is_late_ = false;           // see is_late()
     bool is_delivering_ = false;     // inside the driver: ready tasks go to the ring
-    steal_profit profit_;            // written by thieves, seldom
-    alignas(128) parker parker_;     // written by every thread
+    turn_age age_;
+    steal_profit profit_;        // written by thieves, seldom
+    alignas(128) parker parker_; // written by every thread
 };
 
 } // namespace rt::scheduler

@@ -7,6 +7,7 @@
 #include "task/gate.h"
 #include "task/sockets.h"
 
+#include <rt/block_in_place.h>
 #include <rt/detail/atomic.h>
 #include <rt/runtime.h>
 #include <rt/spawn.h>
@@ -261,8 +262,15 @@ task<void> wakes_three_hundred(gate* at) {
 
 } // namespace
 
+// A lone worker does without a ring, but not once it has had a stand-in.
+task<void> goes_away_once() {
+    rt::block_in_place([] {});
+    co_return;
+}
+
 Test(counters, b189_a_ring_that_is_full_overflows_once) {
-    counted runtime(0);
+    counted runtime(1);
+    runtime.block_on(goes_away_once());
     gate at;
     runtime.block_on(wakes_three_hundred(&at));
 }

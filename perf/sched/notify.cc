@@ -50,7 +50,7 @@ constexpr std::uint32_t wakes = 500;
 
 struct crowd {
     rt::notify wake;
-    rt::atomic<std::uint32_t> woken{0};
+    alignas(128) rt::atomic<std::uint32_t> woken{0}; // an allocation of its own in the twins
 };
 
 // Until the runtime ends.

@@ -94,7 +94,7 @@ void worker::run(const atomic<std::uint32_t>& stop) noexcept {
             maintain();
         }
         task_header* task = next();
-        if (task == nullptr) {
+        if (task == nullptr && !is_only_yielding()) {
             task = search();
         }
         if (task != nullptr) {
@@ -104,6 +104,11 @@ void worker::run(const atomic<std::uint32_t>& stop) noexcept {
         }
     }
     stop_searching();
+}
+
+// Nothing is ready but tasks that have yielded, and others were asked for work a few turns ago.
+bool worker::is_only_yielding() noexcept {
+    return (deferred_.count != 0 || bound.has_deferred()) && ++yields_ % yields_per_search != 0;
 }
 
 void worker::begin_turn(task_header* task) noexcept {

@@ -136,6 +136,7 @@ private:
     [[nodiscard]] task_header* next_injected(std::size_t most) noexcept;
     [[nodiscard, gnu::noinline]] task_header* next_from_others() noexcept;
     [[nodiscard]] task_header* next() noexcept;
+    [[nodiscard]] bool is_only_yielding() noexcept;
     [[nodiscard]] task_header* search() noexcept;
     [[nodiscard]] task_header* steal() noexcept;
     [[nodiscard]] task_header* steal_from(worker& victim) noexcept;
@@ -206,6 +207,7 @@ private:
     std::uint32_t robbed_tasks_ = 0;
     std::uint64_t robbed_at_ns_ = 0;
     std::uint32_t rest_looks_ = 0;
+    std::uint32_t yields_ = 0; // of is_only_yielding
     std::uint32_t nested_ = 0; // turns inside turns
     bool is_searching_ = false;
     bool is_turn_of_ring_ = false;

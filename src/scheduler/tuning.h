@@ -34,8 +34,8 @@ inline constexpr std::uint32_t rest_look_interval = 8;
 inline constexpr std::uint32_t search_rounds_max = 24;
 
 // Turns between two searches of a worker that has only tasks that yield. A search without a find is
-// two locked operations and a look at every queue, several times what such a turn takes; a task that
-// waits elsewhere for this worker is found a microsecond later.
+// two locked operations and a look at every queue, several times what such a turn takes; a task
+// that waits elsewhere for this worker is found a microsecond later.
 inline constexpr std::uint32_t yields_per_search = 8;
 
 // Between two looks at the queues while a worker spins before it sleeps. A look takes the line that

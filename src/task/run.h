@@ -14,6 +14,7 @@
 
 #include <coroutine>
 #include <cstdint>
+#include <utility>
 
 namespace rt::tasks {
 
@@ -62,12 +63,13 @@ namespace rt::tasks {
     run_turn(task);
 }
 
-// The same inside the turn of another task, whose frames are all suspended and in which nothing is
-// left to be done.
+// The same inside the turn of another task, which is about to wait for this one: its frames are all
+// suspended and nothing is left to be done in them.
 inline void run_nested(task_header* task) noexcept {
     detail::context& self = detail::this_thread;
     task_header* const outer = self.task;
     const std::uint32_t budget = self.budget;
+    task_header* const outer_nested = std::exchange(self.nested, task);
     const std::uint64_t id = outer->id.load_relaxed();
     metrics::probe_poll_end(outer, id);
     if (is_hooked(outer)) [[unlikely]] {
@@ -78,6 +80,7 @@ inline void run_nested(task_header* task) noexcept {
     metrics::probe_poll_start(outer, id);
     self.task = outer;
     self.budget = budget;
+    self.nested = outer_nested;
     self.after = nullptr;
 }
 

@@ -173,6 +173,13 @@ void complete(task_header* task, drop_function drop) noexcept {
         call_terminate_hook(task);
     }
     std::uint64_t state = task->state.load_acquire(); // acquire: pairs with detach_with's release
+    if (task == this_thread.nested && state == (2 * state_ref | state_interest)) {
+        // The join handle is the only other reference, and it is in the frame of the parent that
+        // waits for this very call to return; a shutdown's walk waits for the parent's turn to end.
+        // Nobody else can reach the word: no read-modify-write is needed.
+        task->state.store_relaxed(state_ref | state_interest | state_complete);
+        return;
+    }
     for (;;) {
         if ((state & state_interest) == 0) {
             // Only abort handles are left; they look at nothing but the state word. Without any,

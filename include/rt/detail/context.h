@@ -43,6 +43,7 @@ struct context {
     std::uint64_t next_task_id = 0;      // ids are taken from the process in blocks
     std::uint64_t last_task_id = 0;
     task_header* newest = nullptr;   // what a lone worker has spawned last; may be stale
+    task_header* nested = nullptr;   // the task that runs inside its parent's turn
     task_header* in_place = nullptr; // the task in whose rt::block_in_place the thread is
 };
 

@@ -14,7 +14,8 @@
 // itself until it ends, by the join handle and by every abort handle; the last one frees the
 // header.
 //
-// The state word. Every change is one read-modify-write; the bits and who may set them:
+// The state word. Every change is one read-modify-write, while anybody else can reach the word; the
+// bits and who may set them:
 //
 //   waiting    set by the task's worker as the last act of a suspension; cleared by the one party
 //              that takes the task out of its leaf (rule 1)

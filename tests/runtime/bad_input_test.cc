@@ -9,6 +9,8 @@
 
 #include <rt/blocking.h>
 #include <rt/detail/atomic.h>
+#include <rt/detail/context.h>
+#include <rt/detail/header.h>
 #include <rt/runtime.h>
 #include <rt/spawn.h>
 #include <rt/spawn_blocking.h>
@@ -174,58 +176,155 @@ Test(bad_input, block_on_in_a_task_aborts_and_in_a_closure_works) {
     );
 }
 
-// Aborted, or ended with its runtime, while it is in a queue: destroyed once, without a turn.
-Test(bad_input, a_task_that_is_destroyed_while_it_is_queued_never_runs) {
-    for (const std::uint32_t workers : {0U, 1U, 2U, 8U}) {
-        census counted;
-        rt::atomic<int> ran{0};
-        rt::atomic<bool> is_held{true};
-        auto runtime = std::make_unique<rt::runtime>(with_workers(workers));
-        const rt::handle onto = runtime->get_handle();
-        // Every worker is held, so nobody takes what is queued from outside.
-        rt::atomic<std::uint32_t> held{0};
-        for (std::uint32_t i = 0; i < workers; ++i) {
-            onto.spawn_on(
-                    i,
-                    [](auto* arrived, auto* wait) -> task<void> {
-                        arrived->add_acq_rel(1);
-                        while (wait->load_acquire()) {
-                            std::this_thread::yield();
-                        }
-                        co_return;
-                    }(&held, &is_held)
-            )
-                .detach();
+// ---- tasks that are destroyed while they are queued ---------------------------------------------
+
+namespace {
+
+struct queued_task {
+    rt::atomic<int> turns{0};
+    rt::atomic<int> ended_as_task{0}; // its arguments were destroyed on a worker, as this task's
+};
+
+// Notes what the turn or the end of a queued task looks like.
+class noting {
+public:
+    explicit noting(queued_task* at) noexcept
+        : at_(at) {}
+    noting(noting&& other) noexcept
+        : at_(std::exchange(other.at_, nullptr)) {}
+    ~noting() {
+        if (at_ != nullptr && rt::detail::this_thread.task != nullptr &&
+            rt::handle::try_current()) {
+            at_->ended_as_task.add_relaxed(1);
         }
-        while (held.load_acquire() != workers) {
+    }
+
+private:
+    queued_task* at_;
+};
+
+task<void> counts_its_turns(queued_task* self, noting /*owned*/, member /*owned*/) {
+    self->turns.add_relaxed(1);
+    co_return;
+}
+
+// Keeps each worker of a runtime in one turn, so that nothing that is queued from outside is taken,
+// until they are let go. Outlives the runtime.
+class held_workers {
+public:
+    void hold(const rt::handle& onto, std::uint32_t count) {
+        for (std::uint32_t i = 0; i < count; ++i) {
+            onto.spawn_on(i, wait(&arrived_, &is_held_)).detach();
+        }
+        while (arrived_.load_acquire() != count) {
             std::this_thread::yield();
         }
-        std::vector<rt::join_handle<void>> queued;
-        for (int i = 0; i < 600; ++i) { // more than a ring takes
-            queued.push_back(onto.spawn([](auto* count, member /*owned*/) -> task<void> {
-                count->add_acq_rel(1);
-                co_return;
-            }(&ran, member(counted))));
+    }
+    void let_go() { is_held_.store_release(false); }
+
+private:
+    static task<void> wait(rt::atomic<std::uint32_t>* arrived, const rt::atomic<bool>* is_held) {
+        arrived->add_acq_rel(1);
+        while (is_held->load_acquire()) {
+            std::this_thread::yield();
         }
-        for (int i = 0; i < 300; ++i) {
-            queued[static_cast<std::size_t>(2 * i)].abort();
+        co_return;
+    }
+
+    rt::atomic<std::uint32_t> arrived_{0};
+    rt::atomic<bool> is_held_{true};
+};
+
+bool is_cancelled(rt::join_handle<void> handle) {
+    try {
+        handle.take();
+    } catch (const rt::join_error&) {
+        return true;
+    }
+    return false;
+}
+
+// A task that is spawned on a runtime that ends is marked before it is queued.
+bool has_begun_to_end(const rt::handle& onto) {
+    const rt::join_handle<void> late = onto.spawn([]() -> task<void> {
+        co_return;
+    }());
+    return (late.header()->state.load_relaxed() & rt::detail::state_aborted) != 0;
+}
+
+constexpr std::size_t queued_count = 600; // more than a ring takes
+
+std::vector<rt::join_handle<void>>
+queue_up(const rt::handle& onto, std::vector<queued_task>& tasks, census& counted) {
+    std::vector<rt::join_handle<void>> handles;
+    for (queued_task& each : tasks) {
+        handles.push_back(onto.spawn(counts_its_turns(&each, noting(&each), member(counted))));
+    }
+    return handles;
+}
+
+} // namespace
+
+// Every second task is aborted while it is queued, and none of these has a turn; the others, which
+// stand between them, have one each.
+Test(bad_input, a_task_that_is_aborted_while_it_is_queued_never_runs) {
+    for (const std::uint32_t workers : {0U, 1U, 2U, 8U}) {
+        census counted;
+        std::vector<queued_task> tasks(queued_count);
+        held_workers held;
+        rt::runtime runtime(with_workers(workers));
+        held.hold(runtime.get_handle(), workers);
+        std::vector<rt::join_handle<void>> handles = queue_up(runtime.get_handle(), tasks, counted);
+        for (std::size_t i = 0; i < queued_count; i += 2) {
+            handles[i].abort();
+            handles[i].abort(); // again: nothing is destroyed or queued twice
         }
-        // The rest ends with the runtime; its end waits for the turns of those that hold.
-        std::thread ender([&] { runtime.reset(); });
-        cr_assert_eq(ran.load_acquire(), 0);
-        std::size_t aborted = 0;
-        is_held.store_release(false);
-        ender.join();
-        for (auto& each : queued) {
-            cr_assert(each.is_finished());
-            try {
-                each.take();
-            } catch (const rt::join_error&) {
-                ++aborted;
+        for (std::size_t i = 0; i < queued_count; ++i) {
+            cr_assert_not(handles[i].is_finished(), "nobody has taken %zu yet", i);
+        }
+        cr_assert_eq(counted.live.load_acquire(), long{queued_count});
+        held.let_go();
+        runtime.block_on([](std::vector<rt::join_handle<void>>* all) -> task<void> {
+            for (std::size_t i = 1; i < all->size(); i += 2) {
+                co_await std::move((*all)[i]);
             }
+        }(&handles));
+        for (std::size_t i = 0; i < queued_count; i += 2) {
+            while (!handles[i].is_finished()) {
+                runtime.block_on(seven());
+            }
+            cr_assert(is_cancelled(std::move(handles[i])), "task %zu", i);
         }
-        cr_assert(aborted >= 300);
-        cr_assert_eq(aborted + static_cast<std::size_t>(ran.load_acquire()), queued.size());
+        for (std::size_t i = 0; i < queued_count; ++i) {
+            cr_assert_eq(tasks[i].turns.load_relaxed(), i % 2 == 0 ? 0 : 1, "task %zu", i);
+            cr_assert_eq(tasks[i].ended_as_task.load_relaxed(), 1, "task %zu", i);
+        }
+        cr_assert_eq(counted.live.load_acquire(), 0);
+    }
+}
+
+// Their runtime begins to end while they are queued, and from then on none has a turn: each is
+// destroyed once, in its own context on a worker, and its handle says so.
+Test(bad_input, a_task_whose_runtime_ends_while_it_is_queued_never_runs) {
+    for (const std::uint32_t workers : {0U, 1U, 2U, 8U}) {
+        census counted;
+        std::vector<queued_task> tasks(queued_count);
+        held_workers held;
+        auto runtime = std::make_unique<rt::runtime>(with_workers(workers));
+        const rt::handle onto = runtime->get_handle();
+        held.hold(onto, workers);
+        std::vector<rt::join_handle<void>> handles = queue_up(onto, tasks, counted);
+        std::thread ender([&] { runtime.reset(); });
+        while (!has_begun_to_end(onto)) {
+            std::this_thread::yield();
+        }
+        held.let_go();
+        ender.join();
+        for (std::size_t i = 0; i < queued_count; ++i) {
+            cr_assert(is_cancelled(std::move(handles[i])), "task %zu", i);
+            cr_assert_eq(tasks[i].turns.load_relaxed(), 0, "task %zu", i);
+            cr_assert_eq(tasks[i].ended_as_task.load_relaxed(), 1, "task %zu", i);
+        }
         cr_assert_eq(counted.live.load_acquire(), 0);
     }
 }

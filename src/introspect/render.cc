@@ -52,6 +52,10 @@ std::uint64_t counter_of(const worker_facts& worker, std::string_view name) noex
                                             : worker.counters[found - std::begin(counter_names)];
 }
 
+bool is_join(const task_facts& task) noexcept {
+    return task.waits_for == detail::wait_kind::join;
+}
+
 void column(text_writer& out, std::size_t width) {
     out.pad_to(width - 1).character(' ').begin_column();
 }
@@ -200,8 +204,8 @@ void write_task_text(text_writer& out, const task_facts& task, render_context& c
     }
     out.text("  ");
     write_state_text(out, task.state, task.waits_for);
-    if (task.state == task_state::waiting && task.held_by != 0) {
-        out.text(", held by task ").decimal(task.held_by);
+    if (task.state == task_state::waiting && task.waits_on != 0) {
+        out.text(is_join(task) ? " of task " : ", held by task ").decimal(task.waits_on);
     }
     out.text(task.is_cancelled ? "  cancelled" : "").text("  for ");
     write_age(out, task.since_ns, context);
@@ -249,8 +253,8 @@ void write_task_json(json_writer& json, const task_facts& task, render_context& 
         if (task.wait_object != 0) {
             json.field("wait_object", static_cast<std::uint64_t>(task.wait_object & object_mask));
         }
-        if (task.held_by != 0) {
-            json.field_id("held_by", task.held_by);
+        if (task.waits_on != 0) {
+            json.field_id(is_join(task) ? "joins" : "held_by", task.waits_on);
         }
     }
     if (task.worker != no_worker) {

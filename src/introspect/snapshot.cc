@@ -69,6 +69,7 @@ bool stood_still(const task_header& before, const task_header& after) noexcept {
     const std::uint64_t changed = before.state.load_relaxed() ^ after.state.load_relaxed();
     return before.id.load_relaxed() == after.id.load_relaxed() && before.polls == after.polls &&
         before.resume == after.resume && before.leaf == after.leaf &&
+        before.waits_for == after.waits_for && before.live.wait_object == after.live.wait_object &&
         (changed & state_bits_that_matter) == 0;
 }
 
@@ -115,7 +116,7 @@ private:
         copy_headers(addresses_, first_, pieces_);
         select();
         read_stacks(requests_);
-        read_holders();
+        read_awaited();
         copy_headers(selected_, second_, pieces_);
         observed().read_current(runtimes_, after_);
         for (std::size_t i = 0; i < facts_.size(); ++i) {
@@ -157,24 +158,29 @@ private:
         }
     }
 
-    // Asks each lock that is waited for who holds it. What of this is read from memory that is no
-    // lock any more is dropped later, since the waiting task has moved then.
-    void read_holders() {
+    // Asks each lock that is waited for who holds it, and each task that is joined for its id. What
+    // of this is read from memory that is no lock any more is dropped later, since the waiting task
+    // has moved then.
+    void read_awaited() {
         static_assert(sizeof(detail::owned_object) == sizeof(std::uintptr_t));
-        holders_.assign(facts_.size(), 0);
+        awaited_.assign(facts_.size(), 0);
         pieces_.clear();
         for (std::size_t i = 0; i < facts_.size(); ++i) {
-            if (facts_[i].state == task_state::waiting &&
-                facts_[i].waits_for == detail::wait_kind::mutex) {
-                pieces_.push_back({facts_[i].wait_object, &holders_[i], sizeof holders_[i], false});
+            if (facts_[i].state != task_state::waiting) {
+                continue;
+            }
+            if (facts_[i].waits_for == detail::wait_kind::mutex) {
+                pieces_.push_back({facts_[i].wait_object, &awaited_[i], sizeof awaited_[i], false});
+            } else if (facts_[i].waits_for == detail::wait_kind::join) {
+                awaited_[i] = facts_[i].wait_object;
             }
         }
         read_or_zero();
         pieces_.clear();
         for (std::size_t i = 0; i < facts_.size(); ++i) {
-            if (holders_[i] != 0 && holders_[i] % alignof(task_header) == 0) {
-                const std::uintptr_t id = holders_[i] + offsetof(task_header, id);
-                pieces_.push_back({id, &facts_[i].held_by, sizeof facts_[i].held_by, false});
+            if (awaited_[i] != 0 && awaited_[i] % alignof(task_header) == 0) {
+                const std::uintptr_t id = awaited_[i] + offsetof(task_header, id);
+                pieces_.push_back({id, &facts_[i].waits_on, sizeof facts_[i].waits_on, false});
             }
         }
         read_or_zero();
@@ -212,6 +218,10 @@ private:
             (state & detail::state_waiting) != 0 ? task_state::waiting : task_state::ready;
         facts.is_cancelled = (state & (detail::state_claimed | detail::state_aborted)) != 0;
         facts.waits_for = task.waits_for;
+        if (facts.waits_for == detail::wait_kind::join_inside) {
+            facts.state = task_state::waiting;
+            facts.waits_for = detail::wait_kind::join;
+        }
         facts.wait_object = reinterpret_cast<std::uintptr_t>(task.live.wait_object);
         facts.since_ns = task.live.since_ns;
         facts.created_ns = task.live.created_ns;
@@ -252,7 +262,7 @@ private:
             // It takes turns faster than it can be looked at.
             facts.state = runs != nullptr ? task_state::running : facts.state;
             facts.is_consistent = false;
-            facts.held_by = 0;
+            facts.waits_on = 0;
             facts.stack.frames.clear();
         }
         ++result_.seen;
@@ -273,7 +283,7 @@ private:
     std::vector<header_copy> kept_;         // by selected_, and so are the next
     std::vector<header_copy> second_;
     std::vector<task_facts> facts_;
-    std::vector<std::uintptr_t> holders_; // headers
+    std::vector<std::uintptr_t> awaited_; // headers
     std::vector<stack_request> requests_;
     std::vector<read_piece> pieces_;
     std::vector<current_task> before_;

@@ -9,7 +9,8 @@
 // and then reported without a stack. Nothing is stopped, locked or run.
 //
 // What a task is doing: running, if some worker names it as its current task before or after the
-// reading; waiting, if its state word says so; ready otherwise.
+// reading; waiting, if its state word says so, or if it is inside of a join whose child its worker
+// runs meanwhile; ready otherwise.
 //
 // Threads: the sentinel.
 #pragma once
@@ -48,7 +49,7 @@ struct task_facts {
     bool is_consistent = true; // the stack is true
     detail::wait_kind waits_for = detail::wait_kind::none;
     std::uintptr_t wait_object = 0;
-    std::uint64_t held_by = 0;    // the task that holds the lock it waits for; 0 unknown
+    std::uint64_t waits_on = 0;   // the task that holds the lock or is to end; 0 unknown
     std::uint64_t since_ns = 0;   // of its last suspension; monotonic, coarse, 0 unknown
     std::uint64_t created_ns = 0; // the same
     std::uint32_t polls = 0;

@@ -126,6 +126,7 @@ bool join_wait::suspend(void* self) noexcept {
     task_header* const waiter = attach_to_current(*this, "co_await of a join handle");
     task_header* const child = handle_.header();
     if (child == this_thread.newest && waiter->boundary == nullptr) {
+        waiter->resume = self; // where a dump finds it, if that runs the child
         child->scheduler->run_at_join(child);
     }
     if (!handle_.listen(this)) {

@@ -211,7 +211,7 @@ bool join_set_base::wait::suspend(void* self) noexcept {
     if (!core->ended.expect(waiter)) {
         return false;
     }
-    return commit_suspend(waiter, self, this, wait_kind::join, core);
+    return commit_suspend(waiter, self, this, wait_kind::join_any, core);
 }
 
 wait_node::cancel_result join_set_base::wait::on_cancel(wait_node* node) noexcept {

@@ -63,8 +63,8 @@ namespace rt::tasks {
     run_turn(task);
 }
 
-// The same inside the turn of another task, which is about to wait for this one: its frames are all
-// suspended and nothing is left to be done in them.
+// The same inside the turn of another task that is about to wait for its end, whose frames are all
+// suspended and in which nothing is left to be done. A dump sees it wait.
 inline void run_nested(task_header* task) noexcept {
     detail::context& self = detail::this_thread;
     task_header* const outer = self.task;
@@ -72,12 +72,16 @@ inline void run_nested(task_header* task) noexcept {
     task_header* const outer_nested = std::exchange(self.nested, task);
     const std::uint64_t id = outer->id.load_relaxed();
     metrics::probe_poll_end(outer, id);
+    outer->live.wait_object = task;
+    outer->live.since_ns = self.coarse_ns;
+    outer->waits_for = detail::wait_kind::join_inside;
     if (is_hooked(outer)) [[unlikely]] {
         run_nested_hooked(outer, task);
     } else {
         run(task);
     }
     metrics::probe_poll_start(outer, id);
+    outer->waits_for = detail::wait_kind::none;
     self.task = outer;
     self.budget = budget;
     self.nested = outer_nested;

@@ -14,24 +14,9 @@ namespace rt::tasks {
 inline constexpr std::
     array<std::string_view, static_cast<std::size_t>(detail::wait_kind::kind_count)>
         wait_texts{
-            "none",
-            "join",
-            "sleep",
-            "readable",
-            "writable",
-            "blocking",
-            "signal",
-            "mutex",
-            "semaphore",
-            "notify",
-            "send",
-            "receive",
-            "oneshot",
-            "barrier",
-            "scope",
-            "yield",
-            "user",
-            "in place",
+            "none",  "join",      "sleep",  "readable", "writable", "blocking", "signal",
+            "mutex", "semaphore", "notify", "send",     "receive",  "oneshot",  "barrier",
+            "scope", "yield",     "user",   "in place", "join",     "join",
         };
 
 constexpr std::string_view text_of(detail::wait_kind kind) noexcept {

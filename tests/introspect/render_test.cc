@@ -69,7 +69,7 @@ Test(render, the_holder_of_a_lock_is_named) {
     task.id = 5;
     task.state = rt::introspect::task_state::waiting;
     task.waits_for = rt::detail::wait_kind::mutex;
-    task.held_by = 7;
+    task.waits_on = 7;
     rt::base::growing_writer text(1 << 16);
     rt::introspect::write_task_text(text, task, context);
     cr_assert(text.view().find("waiting mutex, held by task 7") != std::string_view::npos);
@@ -77,6 +77,24 @@ Test(render, the_holder_of_a_lock_is_named) {
     rt::base::json_writer json(out);
     rt::introspect::write_task_json(json, task, context);
     cr_assert(out.view().find("\"held_by\":\"7\"") != std::string_view::npos);
+}
+
+Test(render, the_task_that_is_joined_is_named) {
+    const std::vector<runtime_facts> runtimes = one_runtime();
+    render_context context(runtimes, 1'000'000, 0);
+    task_facts task;
+    task.id = 5;
+    task.state = rt::introspect::task_state::waiting;
+    task.waits_for = rt::detail::wait_kind::join;
+    task.waits_on = 7;
+    rt::base::growing_writer text(1 << 16);
+    rt::introspect::write_task_text(text, task, context);
+    cr_assert(text.view().find("waiting join of task 7") != std::string_view::npos);
+    rt::base::growing_writer out(1 << 16);
+    rt::base::json_writer json(out);
+    rt::introspect::write_task_json(json, task, context);
+    cr_assert(out.view().find("\"joins\":\"7\"") != std::string_view::npos);
+    cr_assert(out.view().find("held_by") == std::string_view::npos);
 }
 
 Test(render, a_bound_task_names_its_worker) {

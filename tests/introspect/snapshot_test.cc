@@ -10,6 +10,7 @@
 #include "support/test.h"
 
 #include <rt/detail/atomic.h>
+#include <rt/join_set.h>
 #include <rt/runtime.h>
 #include <rt/spawn.h>
 #include <rt/sync/mutex.h>
@@ -36,8 +37,8 @@ constexpr std::uint64_t no_deadline = UINT64_MAX;
 // A core that only this test observes.
 class observed_core {
 public:
-    observed_core()
-        : core_(std::make_shared<rt::engine::core>(settings())) {
+    explicit observed_core(std::uint32_t workers = 2)
+        : core_(std::make_shared<rt::engine::core>(settings(workers))) {
         cr_assert(core_->start().text.empty());
         observed().add(*core_);
     }
@@ -53,14 +54,20 @@ public:
             .detach();
     }
 
+    rt::join_handle<void> spawn_joinable(rt::task<void> body) {
+        return rt::detail::launch(
+            rt::detail::scheduler_of(*core_), std::move(body), rt::detail::site::current()
+        );
+    }
+
     rt::detail::scheduler_base* bound_to(std::uint32_t worker) {
         return core_->workers().bound_to_or_fatal(worker);
     }
 
 private:
-    static rt::config settings() {
+    static rt::config settings(std::uint32_t workers) {
         rt::config made;
-        made.workers = 2;
+        made.workers = workers;
         made.pin = rt::pin_mode::none;
         made.introspect = false;
         return made;
@@ -164,15 +171,90 @@ Test(snapshot, who_waits_for_a_lock_is_shown_with_its_holder) {
         holder = 0;
         walk_tasks(runtimes, no_deadline, [&](const task_facts& task) {
             if (task.waits_for == rt::detail::wait_kind::mutex && task.is_consistent) {
-                holders[task.wait_object] = task.held_by;
+                holders[task.wait_object] = task.waits_on;
             } else if (task.waits_for == rt::detail::wait_kind::sleep) {
                 holder = task.id;
-                cr_assert_eq(task.held_by, 0U);
+                cr_assert_eq(task.waits_on, 0U);
             }
         });
     }
     cr_assert_eq(holders[reinterpret_cast<std::uintptr_t>(&lock)], holder);
     cr_assert_eq(holders[reinterpret_cast<std::uintptr_t>(&table)], holder);
+}
+
+namespace {
+
+rt::task<void> joins(rt::join_handle<void> other) {
+    co_await std::move(other);
+}
+
+rt::task<void> joins_any() {
+    rt::join_set<void> all;
+    all.spawn(waits(1));
+    static_cast<void>(co_await all.join_next());
+}
+
+// Joins what it has just spawned: a lone worker runs that inside of this task's turn.
+rt::task<void> joins_inside(shared_state* state) {
+    co_await rt::spawn(spins(state));
+}
+
+rt::task<void> spawns_and_joins(shared_state* state) {
+    co_await joins_inside(state);
+}
+
+} // namespace
+
+Test(snapshot, who_joins_a_task_is_shown_with_it) {
+    observed_core core;
+    rt::join_handle<void> slept = core.spawn_joinable(waits(0));
+    const std::uint64_t sleeper = slept.id();
+    core.spawn(joins(std::move(slept)));
+    core.spawn(joins_any());
+    const auto runtimes = observed().read();
+    int joining = 0;
+    int joining_any = 0;
+    while (joining + joining_any < 2) {
+        joining = joining_any = 0;
+        walk_tasks(runtimes, no_deadline, [&](const task_facts& task) {
+            if (task.state != task_state::waiting || !task.is_consistent) {
+                return;
+            }
+            if (task.waits_for == rt::detail::wait_kind::join) {
+                ++joining;
+                cr_assert_eq(task.waits_on, sleeper);
+            } else if (task.waits_for == rt::detail::wait_kind::join_any) {
+                ++joining_any;
+                cr_assert_eq(task.waits_on, 0U);
+            }
+        });
+    }
+    cr_assert_eq(joining, 1);
+}
+
+// The parent's turn goes on, but it is its child that runs.
+Test(snapshot, who_joins_a_task_that_runs_inside_its_turn_is_shown_as_waiting) {
+    observed_core core(1);
+    shared_state state;
+    core.spawn(spawns_and_joins(&state));
+    while (state.spinning.load_acquire() == 0) {
+    }
+    task_facts parent;
+    task_facts child;
+    const walk_result result =
+        walk_tasks(observed().read(), no_deadline, [&](const task_facts& task) {
+            (task.state == task_state::running ? child : parent) = task;
+        });
+    state.stop.store_release(true);
+    cr_assert_eq(result.seen, 2U);
+    cr_assert_eq(result.consistent, 2U);
+    cr_assert_eq(child.parent_id, parent.id);
+    cr_assert(parent.state == task_state::waiting);
+    cr_assert(parent.waits_for == rt::detail::wait_kind::join);
+    cr_assert_eq(parent.waits_on, child.id);
+    cr_assert_eq(parent.stack.frames.size(), 2U, "from the join to the root");
+    while (rt::introspect::count_tasks_alive() != 0) {
+    }
 }
 
 Test(snapshot, a_bound_task_is_shown_with_its_worker) {

@@ -85,7 +85,9 @@ enum class wait_kind : std::uint8_t {
     scope,
     yield,
     user,
-    in_place, // runs, in rt::block_in_place
+    in_place,    // runs, in rt::block_in_place
+    join_any,    // of several tasks
+    join_inside, // of a task that its worker runs inside of its turn; state_waiting is not set
     kind_count,
 };
 

@@ -59,7 +59,7 @@ constexpr const char* rank_names[] = {
     "dump",
     "scheduler shutdown",
     "block in place",
-    "current thread inbox",
+    "current thread seat",
     "worker core",
     "idle workers",
     "inject queue",

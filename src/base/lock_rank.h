@@ -27,7 +27,7 @@ enum class lock_rank : std::uint8_t {
     // scheduler
     scheduler_shutdown,
     block_in_place,
-    current_thread_inbox,
+    current_thread_seat,
     worker_core,
     idle_workers,
     inject_queue,

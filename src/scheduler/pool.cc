@@ -84,6 +84,9 @@ void pool::wait_for(const detail::join_handle_base& handle) noexcept {
     }
     pool_state& state = *state_;
     if (state.settings.flavor == flavor::current_thread) {
+        if (!state.driving.take(listener)) {
+            return;
+        }
         worker& self = *state.workers[0];
         offload::pool* const former = offload::current_pool();
         offload::set_current_pool(state.blocking);
@@ -91,6 +94,7 @@ void pool::wait_for(const detail::join_handle_base& handle) noexcept {
         self.run(listener.word);
         self.leave();
         offload::set_current_pool(former);
+        state.driving.leave();
         return;
     }
     const std::uint64_t begin_ns = base::monotonic_ns();

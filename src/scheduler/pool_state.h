@@ -16,6 +16,7 @@
 #include "scheduler/inject_queue.h"
 #include "scheduler/park_spin.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/seat.h"
 #include "scheduler/virtual_clock.h"
 #include "scheduler/watchdog.h"
 #include "scheduler/worker.h"
@@ -131,6 +132,7 @@ public:
     idle sleepers;
     bool may_spin = false;               // there is more than one CPU
     park_spin block_on_spin;             // of the threads in wait_for
+    seat driving;                        // of flavor::current_thread: who drives its worker
     std::vector<topology::cpu_set> pins; // by worker; empty: not pinned
     std::string placement_reason;
     std::vector<base::thread> threads;

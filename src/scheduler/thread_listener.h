@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// A thread from outside that waits for a task: block_on on a pool of several workers. It lives on
-// the stack of that thread, and the worker that ends the task releases it.
+// A thread from outside that waits for a task: block_on. It lives on the stack of that thread, and
+// the worker that ends the task releases it; with flavor::current_thread the thread may also be
+// asked to be the worker (seat.h).
+//
+// The word: running -> sleeping by the thread; to ended by whoever ends the task, once, from any
+// value; to offered by whoever gives the seat, unless the task has ended; offered -> running by the
+// thread that accepts it.
 #pragma once
 
 #include "base/arch.h"
@@ -30,16 +35,36 @@ struct thread_listener : detail::completion_listener {
         return true;
     }
 
-    // Sleeps until then. Requires: the listener was installed.
+    // Sleeps until then, or until it is offered the seat. Requires: the listener was installed.
     void wait() noexcept {
         std::uint32_t seen = running;
-        // acquire, here and below: pairs with on_ended's release.
-        if (!word.cas_strong_acquire(seen, sleeping) && seen == ended) {
+        // acquire, here and below: pairs with the release in on_ended and offer.
+        if (!word.cas_strong_acquire(seen, sleeping)) {
             return;
         }
-        while (word.load_acquire() != ended) {
+        while (word.load_acquire() == sleeping) {
             futex_wait(word, sleeping);
         }
+    }
+
+    // Gives the seat. The caller keeps the listener alive meanwhile.
+    void offer() noexcept {
+        std::uint32_t seen = word.load_relaxed();
+        do {
+            if (seen == ended) {
+                return; // it finds the seat all the same, and passes it on
+            }
+            // release: pairs with wait's acquire.
+        } while (!word.cas_weak_release(seen, offered));
+        if (seen == sleeping) {
+            futex_wake_all(word);
+        }
+    }
+    // After wait(), by a thread that has been given the seat. False: its task has ended.
+    [[nodiscard]] bool accept() noexcept {
+        std::uint32_t seen = offered;
+        // acquire: pairs with on_ended's release, if that is what it finds.
+        return word.cas_strong_acquire(seen, running);
     }
 
     static void on_ended(completion_listener* listener, detail::task_header* /*task*/) noexcept {
@@ -55,7 +80,9 @@ struct thread_listener : detail::completion_listener {
     static constexpr std::uint32_t running = 0;
     static constexpr std::uint32_t sleeping = 1;
     static constexpr std::uint32_t ended = 2;
+    static constexpr std::uint32_t offered = 3;
     atomic<std::uint32_t> word{running};
+    thread_listener* next = nullptr; // of those that wait for the seat; guarded by its lock
 };
 
 } // namespace rt::scheduler

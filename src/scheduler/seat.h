@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+//
+// The seat of a flavor::current_thread's only worker: which of the threads that are inside of
+// block_on drives it.
+//
+// The first one sits down and runs everybody's tasks until its own has ended. The others sleep;
+// each is released when its task ends, or is given the seat when the one that drives leaves, first
+// come first served. What is under the lock is who sits and who waits. The listener's word says
+// whether the task has ended, which nothing holds up: so a thread that is given the seat may find
+// that it needs it no more, and passes it on.
+//
+// Threads: any that is no worker. A listener is given the seat under the lock, and leaves the list
+// by that or by itself, under the lock: so it may be destroyed once it has found itself outside.
+#pragma once
+
+#include "base/assert.h"
+#include "base/lock.h"
+#include "scheduler/thread_listener.h"
+
+namespace rt::scheduler {
+
+class seat {
+public:
+    seat() noexcept = default;
+    seat(const seat&) = delete;
+    seat& operator=(const seat&) = delete;
+    ~seat() { RT_ASSERT(!is_taken_ && first_ == nullptr); }
+
+    // True: the caller sits, and calls leave() when its task has ended. False: it has ended while
+    // somebody else drove. Requires: the listener was installed.
+    [[nodiscard]] bool take(thread_listener& listener) noexcept {
+        {
+            const base::guard hold(lock_);
+            if (!is_taken_) {
+                is_taken_ = true;
+                return true;
+            }
+            (last_ == nullptr ? first_ : last_->next) = &listener;
+            last_ = &listener;
+        }
+        listener.wait();
+        {
+            const base::guard hold(lock_);
+            if (remove(listener)) {
+                return false;
+            }
+        }
+        if (listener.accept()) {
+            return true;
+        }
+        leave();
+        return false;
+    }
+
+    // The next one in line sits, if there is one.
+    void leave() noexcept {
+        const base::guard hold(lock_);
+        RT_ASSERT(is_taken_);
+        thread_listener* const next = first_;
+        if (next == nullptr) {
+            is_taken_ = false;
+            return;
+        }
+        static_cast<void>(remove(*next));
+        next->offer(); // it can not go before the lock is given back
+    }
+
+private:
+    // False: it is not in the list.
+    [[nodiscard]] bool remove(thread_listener& one) noexcept {
+        thread_listener* before = nullptr;
+        for (thread_listener* each = first_; each != nullptr; each = each->next) {
+            if (each == &one) {
+                (before == nullptr ? first_ : before->next) = each->next;
+                if (last_ == each) {
+                    last_ = before;
+                }
+                each->next = nullptr;
+                return true;
+            }
+            before = each;
+        }
+        return false;
+    }
+
+    base::futex_lock lock_{base::lock_rank::current_thread_seat};
+    bool is_taken_ = false;            // guarded by lock_, and so are the next
+    thread_listener* first_ = nullptr; // those that wait, in the order of their coming
+    thread_listener* last_ = nullptr;
+};
+
+} // namespace rt::scheduler

@@ -13,8 +13,10 @@
 #include <rt/time.h>
 #include <rt/yield.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -159,4 +161,32 @@ Test(mpsc_reserve, a_storm_loses_neither_values_nor_room) {
         tx = {};
         cr_assert_eq(co_await std::move(receiver), sent);
     }());
+}
+
+// ---- threads ------------------------------------------------------------------------------------
+
+Test(mpsc_reserve, threads_wait_for_room_and_get_it) {
+    auto [tx, rx] = rt::mpsc::channel<int>(2);
+    auto one = tx.blocking_reserve();
+    cr_assert(one.has_value() && one->send(0));
+    cr_assert(tx.try_send(1));
+    std::thread reserving([sender = tx]() mutable {
+        auto many = sender.blocking_reserve_many(2); // there is room for none
+        cr_assert(many.has_value());
+        for (int value = 2; *many; ++value) {
+            cr_assert(many->send(value));
+        }
+        auto last = sender.blocking_reserve();
+        cr_assert(last.has_value() && last->send(4));
+    });
+    for (const int wanted : {0, 1, 2, 3, 4}) {
+        cr_assert_eq(rx.blocking_recv().value(), wanted);
+    }
+    reserving.join();
+    cr_assert(tx.blocking_reserve_many(0).has_value());
+    cr_assert(tx.blocking_reserve_many(3).error().is(EINVAL), "there will never be so much");
+    rx.close();
+    cr_assert(tx.blocking_reserve().error().is(rt::errc::closed));
+    cr_assert(tx.blocking_reserve_many(1).error().is(rt::errc::closed));
+    cr_assert(decltype(tx)().blocking_reserve().error().is(rt::errc::closed));
 }

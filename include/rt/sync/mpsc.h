@@ -22,6 +22,7 @@
 #include <rt/detail/mpsc_value.h>
 #include <rt/result.h>
 #include <rt/sync/mpsc_permit.h>
+#include <rt/sync/mpsc_weak.h>
 
 #include <cerrno>
 #include <coroutine>
@@ -37,8 +38,6 @@ template<typename T>
 class sender;
 template<typename T>
 class unbounded_sender;
-template<typename Sender>
-class weak_sender;
 template<typename T>
 class receiver;
 
@@ -152,6 +151,23 @@ public:
         );
     }
 
+    /// The same as reserve and reserve_many, for threads that run no task: the thread sleeps. Abort
+    /// inside a task.
+    [[nodiscard]] result<permit<T>> blocking_reserve() noexcept {
+        reserve_awaiter wait(hold_.get());
+        if (hold_) {
+            wait.block();
+        }
+        return wait.await_resume();
+    }
+    [[nodiscard]] result<permits<T>> blocking_reserve_many(std::uint32_t count) noexcept {
+        reserve_many_awaiter wait(hold_.get(), count);
+        if (hold_ && count != 0) {
+            wait.block();
+        }
+        return wait.await_resume();
+    }
+
     /// The same as send, for threads that run no task: the thread sleeps. Aborts inside a task.
     template<typename U = T>
     requires std::is_constructible_v<T, U> result<void> blocking_send(U&& value) {
@@ -258,23 +274,6 @@ private:
         : hold_(core) {}
 
     detail::mpsc_sender_hold hold_;
-};
-
-/// What sender::downgrade() gives: it does not keep the channel open. Copyable.
-template<typename Sender>
-class weak_sender {
-public:
-    weak_sender() noexcept = default;
-
-    /// A sender, or an empty one, once the last other sender is gone. Threads: any.
-    [[nodiscard]] Sender upgrade() const noexcept { return Sender(hold_.upgrade()); }
-
-private:
-    friend Sender;
-    explicit weak_sender(detail::mpsc_core* core) noexcept
-        : hold_(core) {}
-
-    detail::mpsc_weak_hold hold_;
 };
 
 template<typename T>

@@ -14,12 +14,14 @@
 // task that awaits run() is cancelled, so are body and children, and it unwinds when they are gone.
 //
 // spawn(task), spawn(f, args...) and spawn({.name = "scanner"}, f, args...) start a child; false
-// says that there was no memory. A child's value is dropped: let children write to what the body
-// owns, which outlives them.
+// says that there was no memory. spawn_on(worker, ...) and spawn_local(...) start one that stays on
+// a worker, as rt::spawn_on and rt::spawn_local do. A child's value is dropped: let children write
+// to what the body owns, which outlives them.
 //
 // Threads: a scope belongs to its body; a child that has children opens a scope of its own.
 #pragma once
 
+#include <rt/detail/bound_spawner.h>
 #include <rt/detail/branches.h>
 #include <rt/detail/config.h>
 #include <rt/detail/spawner.h>
@@ -77,7 +79,7 @@ using scope_value =
 
 } // namespace detail
 
-class scope : public detail::spawner<scope> {
+class scope : public detail::spawner<scope>, public detail::bound_spawner<scope> {
 public:
     scope(const scope&) = delete;
     scope& operator=(const scope&) = delete;
@@ -116,6 +118,7 @@ public:
 
 private:
     friend class detail::spawner<scope>;
+    friend class detail::bound_spawner<scope>;
 
     explicit scope(detail::branch_group& group) noexcept
         : group_(group) {}
@@ -129,7 +132,14 @@ private:
     // False: no memory; nothing was started, and the arguments are gone.
     template<typename T>
     bool start(task<T> body, detail::site at, const char* name) noexcept {
-        return group_.add_child(std::move(body), at, name).id() != 0;
+        return start_on(
+            detail::current_scheduler_or_fatal("rt::scope::spawn"), std::move(body), at, name
+        );
+    }
+    template<typename T>
+    bool
+    start_on(detail::scheduler_base* on, task<T> body, detail::site at, const char* name) noexcept {
+        return group_.add_child(std::move(body), on, at, name).id() != 0;
     }
 
     detail::branch_group& group_;

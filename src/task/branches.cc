@@ -62,9 +62,9 @@ task_header* branch_group::add_frame(void* frame, site at) noexcept {
     return branch;
 }
 
-rt::abort_handle
-branch_group::add_child_frame(void* frame, site at, const char* name, drop_function drop) noexcept {
-    scheduler_base* const scheduler = current_scheduler_or_fatal("rt::scope::spawn");
+rt::abort_handle branch_group::add_child_frame(
+    void* frame, scheduler_base* scheduler, site at, const char* name, drop_function drop
+) noexcept {
     void* const block = frame == nullptr ? nullptr : allocate_frame(sizeof(group_child));
     if (block == nullptr) {
         return {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // rt::scope, rt::shield, rt::unconstrained and rt::consume_budget.
+#include "scheduler/resident.h"
 #include "support/test.h"
 #include "task/gate.h"
 
@@ -10,6 +11,7 @@
 #include <rt/select.h>
 #include <rt/shield.h>
 #include <rt/spawn.h>
+#include <rt/spawn_on.h>
 #include <rt/time.h>
 #include <rt/yield.h>
 
@@ -338,5 +340,74 @@ Test(scope, b168_unconstrained_does_not_yield) {
 Test(scope, b170_the_budget_is_128) {
     on_each_flavor([](rt::runtime& runtime) {
         cr_assert_eq(runtime.block_on(budget_of_a_turn()), 128);
+    });
+}
+
+// ---- children that stay on a worker -------------------------------------------------------------
+
+namespace {
+
+task<void> stays(rt::test::resident self, rt::atomic<int>* ended) {
+    for (int i = 0; i < 3; ++i) {
+        self.look();
+        co_await rt::yield();
+    }
+    ended->add_relaxed(1);
+}
+
+task<void> never_ends(rt::test::resident self) {
+    self.look();
+    co_await rt::sleep(std::chrono::hours::max());
+}
+
+task<int> has_bound_children(rt::test::findings* found, std::uint32_t workers) {
+    rt::atomic<int> ended{0};
+    co_await rt::scope::run([&](rt::scope& children) -> task<void> {
+        for (std::uint32_t i = 0; i < 40; ++i) {
+            const std::uint32_t on = i % workers;
+            cr_assert(children.spawn_on(on, stays, rt::test::resident(found, on), &ended));
+        }
+        const std::uint32_t here = *rt::worker_index();
+        cr_assert(children.spawn_local(stays, rt::test::resident(found, here), &ended));
+        cr_assert(
+            children.spawn_local({.name = "local"}, stays, rt::test::resident(found, here), &ended)
+        );
+        co_return;
+    });
+    co_return ended.load_relaxed();
+}
+
+task<bool> loses_bound_children(rt::test::findings* found, std::uint32_t workers) {
+    try {
+        co_await rt::scope::run([&](rt::scope& children) -> task<void> {
+            for (std::uint32_t i = 0; i < 40; ++i) {
+                children.spawn_on(i % workers, never_ends, rt::test::resident(found, i % workers));
+            }
+            children.spawn_local(throws, "as planned");
+            co_return;
+        });
+    } catch (const std::runtime_error& error) {
+        co_return std::string(error.what()) == "as planned";
+    }
+    co_return false;
+}
+
+} // namespace
+
+Test(scope, bound_children_stay_on_their_worker) {
+    everywhere([](rt::runtime& runtime) {
+        rt::test::findings found;
+        cr_assert_eq(runtime.block_on(has_bound_children(&found, runtime.worker_count())), 42);
+        cr_assert_eq(found.faults.load_relaxed(), 0);
+        cr_assert_eq(found.live.load_acquire(), 0);
+    });
+}
+
+Test(scope, bound_children_are_cancelled_on_their_worker_by_an_exception) {
+    everywhere([](rt::runtime& runtime) {
+        rt::test::findings found;
+        cr_assert(runtime.block_on(loses_bound_children(&found, runtime.worker_count())));
+        cr_assert_eq(found.faults.load_relaxed(), 0);
+        cr_assert_eq(found.live.load_acquire(), 0);
     });
 }

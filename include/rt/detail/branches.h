@@ -78,11 +78,12 @@ public:
         return handle;
     }
 
-    // Starts `body` on the task's scheduler as a child that the group waits for. Empty: no memory.
+    // Starts `body` on `scheduler` as a child that the group waits for. Empty: no memory.
     template<typename T>
-    rt::abort_handle add_child(rt::task<T>&& body, site at, const char* name) noexcept {
+    rt::abort_handle
+    add_child(rt::task<T>&& body, scheduler_base* scheduler, site at, const char* name) noexcept {
         void* const frame = body ? body.handle().address() : nullptr;
-        rt::abort_handle child = add_child_frame(frame, at, name, &drop_result<T>);
+        rt::abort_handle child = add_child_frame(frame, scheduler, at, name, &drop_result<T>);
         if (child.id() != 0) {
             static_cast<void>(body.release());
         }
@@ -129,8 +130,9 @@ public:
 
 private:
     [[nodiscard]] task_header* add_frame(void* frame, site at) noexcept;
-    [[nodiscard]] rt::abort_handle
-    add_child_frame(void* frame, site at, const char* name, drop_function drop) noexcept;
+    [[nodiscard]] rt::abort_handle add_child_frame(
+        void* frame, scheduler_base* scheduler, site at, const char* name, drop_function drop
+    ) noexcept;
     bool suspend(void* self) noexcept;
     void turn() noexcept;
     void put_last(task_header* task) noexcept;

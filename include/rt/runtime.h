@@ -112,6 +112,19 @@ RT_API void wait_for(engine::core& core, const join_handle_base& handle) noexcep
 RT_API scheduler_base* scheduler_of(engine::core& core) noexcept;
 // Aborts with advice when the calling thread is running a task.
 RT_API void forbid_nested_block_on() noexcept;
+
+template<typename T>
+T block_on(engine::core& core, task<T> body, site at) {
+    forbid_nested_block_on();
+    join_handle<T> root = launch(scheduler_of(core), std::move(body), at, "block_on");
+    if (root) {
+        wait_for(core, root);
+        if (const std::exception_ptr thrown = unhandled_of(core, root)) [[unlikely]] {
+            std::rethrow_exception(thrown);
+        }
+    }
+    return root.take();
+}
 } // namespace detail
 
 // A way to spawn onto a runtime from any thread. Copyable; does not keep the runtime alive: used
@@ -165,14 +178,25 @@ public:
         );
     }
 
+    // The same as the runtime's. After its end the body never runs: rt::join_error is thrown.
+    template<typename T>
+    T block_on(task<T> body, detail::site at = detail::site::current()) const {
+        return detail::block_on(*core_or_fatal(), std::move(body), at);
+    }
+
     // Makes the runtime the calling thread's for as long as the guard lives (rt/enter.h).
     enter_guard enter() const;
 
     // Number of workers: their indices are below it.
     [[nodiscard]] std::uint32_t worker_count() const noexcept;
+    // Of the runtime: never 0, and no other runtime of the process has it, before or later.
+    [[nodiscard]] std::uint64_t id() const noexcept;
+    // config::name of the runtime; lives as long as the handle.
+    [[nodiscard]] const std::string& name() const noexcept;
 
 private:
     friend class runtime;
+    [[nodiscard]] engine::core* core_or_fatal() const noexcept;
     explicit handle(std::shared_ptr<engine::core> core) noexcept;
     [[nodiscard]] detail::scheduler_base* scheduler() const noexcept;
     [[nodiscard]] detail::scheduler_base* scheduler_on(std::uint32_t worker) const noexcept;
@@ -207,16 +231,7 @@ public:
 
     template<typename T>
     T block_on(task<T> body, detail::site at = detail::site::current()) {
-        detail::forbid_nested_block_on();
-        join_handle<T> root =
-            detail::launch(detail::scheduler_of(*core_), std::move(body), at, "block_on");
-        if (root) {
-            detail::wait_for(*core_, root);
-            if (const std::exception_ptr thrown = detail::unhandled_of(*core_, root)) [[unlikely]] {
-                std::rethrow_exception(thrown);
-            }
-        }
-        return root.take();
+        return detail::block_on(*core_, std::move(body), at);
     }
 
     [[nodiscard]] handle get_handle() const noexcept;

@@ -23,7 +23,9 @@
 #include <rt/task_name.h>
 
 #include <concepts>
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -112,6 +114,11 @@ join_handle<spawn_value<F, Args...>> spawn_at(site at, F&& f, Args&&... args) {
 }
 
 } // namespace detail
+
+/// The id of the task that the calling code belongs to, that of its join handle; nothing outside of
+/// a task. Destructors of a task's frames and a function in rt::block_in_place belong to it, a
+/// closure of rt::blocking does not. A branch of a join, select or scope has an id of its own.
+[[nodiscard]] RT_API std::optional<std::uint64_t> current_task_id() noexcept;
 
 // Starts `body` as a task of the calling thread's runtime.
 template<typename T>

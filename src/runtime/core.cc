@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "runtime/observer.h"
 
+#include <rt/detail/atomic.h>
 #include <rt/detail/context.h>
 
 #include <system_error>
@@ -23,6 +24,7 @@ namespace {
 
 constinit base::futex_lock registry_lock{base::lock_rank::process_registry};
 constinit core* first_core = nullptr; // guarded by registry_lock
+constinit atomic<std::uint64_t> next_core_id{1};
 
 void enlist(core& runtime) noexcept {
     base::guard guard(registry_lock);
@@ -58,6 +60,7 @@ driver::kind to_kind(driver_kind wanted) noexcept {
 core::core(const config& settings)
     : settings_(settings)
     , hooks_(std::exchange(settings_.hooks, {}))
+    , id_(next_core_id.add_relaxed(1)) // relaxed: only that it is unique matters
     , started_ns_(base::monotonic_ns()) {
 }
 

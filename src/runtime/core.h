@@ -42,6 +42,7 @@ public:
     [[nodiscard]] const config& settings() const noexcept { return settings_; }
     [[nodiscard]] scheduler::pool& workers() noexcept { return *workers_; }
     [[nodiscard]] offload::pool& blocking_pool() noexcept { return *blocking_; }
+    [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
     [[nodiscard]] std::uint64_t started_ns() const noexcept { return started_ns_; }
     // Why the driver is what it is; empty when nothing had to be decided.
     [[nodiscard]] const std::string& driver_reason() const noexcept { return driver_reason_; }
@@ -52,6 +53,7 @@ private:
     base::process_mark process_;
     config settings_; // without the hooks: observers copy it
     hooks hooks_;
+    const std::uint64_t id_; // of this runtime in the process, from 1
     std::uint64_t started_ns_ = 0;
     std::string driver_reason_;
     std::unique_ptr<offload::pool> blocking_;

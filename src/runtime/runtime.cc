@@ -73,6 +73,19 @@ detail::scheduler_base* handle::scheduler_on(std::uint32_t worker) const noexcep
     return core_->workers().bound_to_or_fatal(worker);
 }
 
+engine::core* handle::core_or_fatal() const noexcept {
+    RT_ASSERT(core_ != nullptr);
+    return core_.get();
+}
+
+std::uint64_t handle::id() const noexcept {
+    return core_or_fatal()->id();
+}
+
+const std::string& handle::name() const noexcept {
+    return core_or_fatal()->settings().name;
+}
+
 std::uint32_t handle::worker_count() const noexcept {
     RT_ASSERT(core_ != nullptr);
     return core_->workers().worker_count();

@@ -6,7 +6,9 @@
 #include <rt/detail/result_slot.h>
 #include <rt/spawn.h>
 
+#include <cstdint>
 #include <exception>
+#include <optional>
 
 namespace rt::detail {
 
@@ -35,3 +37,16 @@ void out_of_memory_for_result() noexcept {
 }
 
 } // namespace rt::detail
+
+namespace rt {
+
+std::optional<std::uint64_t> current_task_id() noexcept {
+    const detail::context& self = detail::this_thread;
+    const detail::task_header* const task = self.task != nullptr ? self.task : self.in_place;
+    if (task == nullptr) {
+        return std::nullopt;
+    }
+    return task->id.load_relaxed(); // the thread is running it
+}
+
+} // namespace rt

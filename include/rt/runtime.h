@@ -91,6 +91,11 @@ struct config {
     std::string socket_path;
     // What an exception does that leaves a task whose join handle is gone.
     unhandled_exception unhandled = unhandled_exception::report;
+    // Whether to measure what each turn of a task takes, for the metrics: two looks at the clock.
+    bool poll_histogram = false;
+    // Where random choices begin: victims of theft, and rt::select. 0: not set; they are the same
+    // in each thread.
+    std::uint64_t seed = 0;
     // For tests: rt::clock begins paused (rt/paused_clock.h). Only with flavor::current_thread.
     bool start_paused = false;
     // Called at certain moments in the life of threads and tasks (rt/hooks.h).

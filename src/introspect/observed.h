@@ -72,6 +72,7 @@ struct runtime_facts {
     std::size_t injected_depth = 0;
     offload::counts blocking;
     metrics::histogram_data blocking_latency; // nanoseconds
+    metrics::histogram_data poll_times;       // nanoseconds; empty unless they are measured
     std::vector<worker_facts> workers;
 };
 

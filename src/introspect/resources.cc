@@ -116,6 +116,8 @@ void settings_as_text(text_writer& out, const config& settings) {
     out.text("\n  blocking_max     ").decimal(settings.blocking_threads_max);
     out.text("\n  blocking_keep    ");
     out.decimal_signed(settings.blocking_keep_alive.count()).text(" ms");
+    out.text("\n  poll_histogram   ").text(settings.poll_histogram ? "on" : "off");
+    out.text("\n  seed             ").decimal(settings.seed);
     out.text("\n  thread_stack     ").decimal(settings.thread_stack_kib);
     out.text(" KiB (0: by ulimit -s)\n");
 }
@@ -127,6 +129,7 @@ void settings_as_json(json_writer& json, const config& settings) {
     json.field("inject_interval", settings.inject_interval);
     json.field("blocking_threads_max", settings.blocking_threads_max);
     json.field("thread_stack_kib", settings.thread_stack_kib);
+    json.field("poll_histogram", settings.poll_histogram).field_id("seed", settings.seed);
     json.field(
         "blocking_keep_alive_ns",
         static_cast<std::uint64_t>(std::max<long long>(settings.blocking_keep_alive.count(), 0)) *

@@ -14,6 +14,8 @@
 // are generated from it.
 #pragma once
 
+#include "metrics/histogram.h"
+
 #include <rt/detail/atomic.h>
 #include <rt/detail/config.h>
 
@@ -54,6 +56,9 @@ struct alignas(128) worker_counters {
 #define RT_DECLARE(name, family, help) atomic<std::uint64_t> name{0};
     RT_WORKER_COUNTERS(RT_DECLARE)
 #undef RT_DECLARE
+
+    histogram* poll_times = nullptr;   // constant; null unless config::poll_histogram asks for it
+    std::uint64_t poll_started_ns = 0; // owner; of the turn that is measured
 };
 
 // A block of threads that are no workers. Published once, never freed.

@@ -31,6 +31,8 @@ constexpr std::array known{
     "LIBRT_BLOCKING_MAX"sv,
     "LIBRT_BLOCKING_KEEP"sv,
     "LIBRT_STACK_KIB"sv,
+    "LIBRT_POLL_HISTOGRAM"sv,
+    "LIBRT_SEED"sv,
     "LIBRT_INTROSPECT"sv,
     "LIBRT_SOCKET"sv,
     "LIBRT_UNHANDLED"sv,
@@ -84,6 +86,12 @@ void apply_environment(base::environment& env, config& settings) {
     }
     if (const auto word = env.one_of("LIBRT_UNHANDLED", unhandled_words)) {
         settings.unhandled = static_cast<unhandled_exception>(*word);
+    }
+    if (const auto on = env.boolean("LIBRT_POLL_HISTOGRAM")) {
+        settings.poll_histogram = *on;
+    }
+    if (const auto seed = env.uint("LIBRT_SEED", {0, UINT64_MAX})) {
+        settings.seed = *seed;
     }
     if (const auto on = env.boolean("LIBRT_INTROSPECT")) {
         settings.introspect = *on;

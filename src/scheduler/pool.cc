@@ -10,6 +10,7 @@
 #include "scheduler/pool_state.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/thread_listener.h"
+#include "task/task.h"
 
 #include <rt/join.h>
 
@@ -91,7 +92,13 @@ void pool::wait_for(const detail::join_handle_base& handle) noexcept {
         offload::pool* const former = offload::current_pool();
         offload::set_current_pool(state.blocking);
         self.enter();
-        self.run(listener.word);
+        if (state.settings.seed == 0) {
+            self.run(listener.word);
+        } else {
+            const base::random_source former = tasks::exchange_order(state.next_order());
+            self.run(listener.word);
+            tasks::exchange_order(former);
+        }
         self.leave();
         offload::set_current_pool(former);
         state.driving.leave();
@@ -186,6 +193,17 @@ worker_view pool::view(std::uint32_t index) const {
     view.timers = seen.wheel.size();
     view.counters = &seen.counters;
     return view;
+}
+
+metrics::histogram_data pool::read_poll_times() const {
+    metrics::histogram_data sum;
+    for (std::uint32_t i = 0; i < state_->index_end(); ++i) {
+        const worker* const each = state_->find(i);
+        if (each != nullptr && each->poll_times() != nullptr) {
+            each->poll_times()->read_into(sum);
+        }
+    }
+    return sum;
 }
 
 std::size_t pool::injected_depth() const noexcept {

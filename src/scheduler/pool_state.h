@@ -69,6 +69,10 @@ public:
     // Whether any queue that a searcher looks at has something in it.
     [[nodiscard]] bool has_work() const noexcept;
 
+    // For flavor::current_thread with a seed: the random choices of the next block_on. By the
+    // thread that drives.
+    [[nodiscard]] base::random_source next_order() noexcept;
+
     // Of workers and stand-ins; 0: the C library's default.
     [[nodiscard]] std::size_t stack_bytes() const noexcept {
         return std::size_t{settings.thread_stack_kib} * 1024;
@@ -133,6 +137,7 @@ public:
     bool may_spin = false;               // there is more than one CPU
     park_spin block_on_spin;             // of the threads in wait_for
     seat driving;                        // of flavor::current_thread: who drives its worker
+    std::uint64_t block_on_count = 0;    // of the same: for whoever drives
     std::vector<topology::cpu_set> pins; // by worker; empty: not pinned
     std::string placement_reason;
     std::vector<base::thread> threads;

@@ -10,6 +10,7 @@
 
 #include "driver/driver.h"
 #include "driver/timer_wheel.h"
+#include "metrics/histogram.h"
 #include "metrics/worker_counters.h"
 
 #include <rt/detail/header.h>
@@ -119,6 +120,8 @@ public:
     [[nodiscard]] std::uint32_t view_count() const noexcept;
     [[nodiscard]] worker_view view(std::uint32_t index) const; // below view_count()
     [[nodiscard]] std::size_t injected_depth() const noexcept; // over all nodes
+    // What turns took, in nanoseconds; empty unless config::poll_histogram asks for it.
+    [[nodiscard]] metrics::histogram_data read_poll_times() const;
     [[nodiscard]] scheduler_addresses addresses() const noexcept;
     [[nodiscard]] driver::kind driver_kind() const noexcept;
     // How the workers were placed and pinned, and why.

@@ -61,6 +61,11 @@ std::string describe_refusal(int code) {
         "-l)";
 }
 
+// One of the sources that a seed stands for, by splitmix64's increment; random_source mixes it.
+base::random_source source_of(std::uint64_t seed, std::uint64_t number) noexcept {
+    return base::random_source(seed + number * 0x9E3779B97F4A7C15U);
+}
+
 // The thread of a worker, from pinning to the end.
 void worker_main(pool_state& pool, worker& self, std::size_t pin, atomic<std::uint32_t>& ready) {
     const std::string name = pool.settings.name + "-w" + std::to_string(self.index);
@@ -74,6 +79,9 @@ void worker_main(pool_state& pool, worker& self, std::size_t pin, atomic<std::ui
         return;
     }
     self.enter();
+    if (pool.settings.seed != 0) {
+        tasks::exchange_order(source_of(pool.settings.seed, 2 * std::uint64_t{self.index} + 1));
+    }
     if (pool.hooks != nullptr) {
         detail::call_hook(pool.hooks->on_thread_start, "on_thread_start");
     }
@@ -102,6 +110,9 @@ void make_workers(pool_state& state, const topology::placement& placed) {
         auto made = std::make_unique<worker>(state, i, at.cpu.node);
         for (const topology::steal_group& group : placed.steal_order(i)) {
             made->victims.push_back({static_cast<std::uint32_t>(group.distance), group.workers});
+        }
+        if (state.settings.seed != 0) {
+            made->choose_from(source_of(state.settings.seed, 2 * std::uint64_t{i}));
         }
         state.workers.push_back(std::move(made));
         state.pins.push_back(at.bound_to);
@@ -138,6 +149,20 @@ void prepare_thread(
     offload::set_current_pool(pool.blocking);
 }
 
+std::unique_ptr<metrics::histogram>
+worker::make_poll_times(const pool_state& pool, metrics::worker_counters& counters) {
+    if (!pool.settings.poll_histogram) {
+        return nullptr;
+    }
+    auto made = std::make_unique<metrics::histogram>();
+    counters.poll_times = made.get();
+    return made;
+}
+
+base::random_source pool_state::next_order() noexcept {
+    return source_of(settings.seed, 2 * block_on_count++ + 1);
+}
+
 pool::pool() noexcept = default;
 
 start_fault pool::start(
@@ -164,7 +189,7 @@ start_fault pool::start(
         hooks.on_thread_unpark) {
         state.hooks = &hooks;
     }
-    if (has_task_hooks(hooks)) {
+    if (has_task_hooks(hooks) || settings.poll_histogram) {
         this->hooks = &hooks;
         for (std::uint32_t i = 0; i < placed->worker_count(); ++i) {
             state.bound[i].hooks = &hooks;

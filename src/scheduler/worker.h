@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "driver/driver.h"
 #include "driver/timer_wheel.h"
+#include "metrics/histogram.h"
 #include "metrics/worker_counters.h"
 #include "scheduler/bound_tasks.h"
 #include "scheduler/fresh_stack.h"
@@ -111,6 +112,13 @@ public:
     bound_tasks& bound;             // what only this worker runs
     atomic<bool> is_at_rest{false}; // it waits in drain() for the leader
     metrics::worker_counters counters;
+    // What turns take, if config::poll_histogram asks for it; else null.
+    [[nodiscard]] const metrics::histogram* poll_times() const noexcept {
+        return poll_times_.get();
+    }
+    // Sets what the choice of victims comes from, before it starts.
+    void choose_from(base::random_source source) noexcept { random_ = source; }
+
     const std::uint32_t index;
     const std::uint32_t node;
     std::vector<steal_group> victims; // constant once the pool has started
@@ -130,6 +138,9 @@ public:
     [[nodiscard]] pool_state& pool() const noexcept { return pool_; }
 
 private:
+    // For the counters of a worker, which point to it.
+    static std::unique_ptr<metrics::histogram>
+    make_poll_times(const pool_state& pool, metrics::worker_counters& counters);
     void run_task(task_header* task) noexcept;
     void begin_turn(task_header* task) noexcept;
     [[nodiscard]] task_header* next_local() noexcept;
@@ -185,6 +196,7 @@ private:
 
     bound_tasks unbound_; // a stand-in's, always empty
     pool_state& pool_;
+    const std::unique_ptr<metrics::histogram> poll_times_ = make_poll_times(pool_, counters);
     std::unique_ptr<driver::driver> driver_;
     // What the thread was before enter(): the worker of another runtime, if one dies in its task.
     detail::context former_;

@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/random.h"
 #include "task/run.h"
+#include "task/task.h"
 #include "task/task_local.h"
 
 #include <rt/detail/branches.h>
@@ -18,16 +19,29 @@
 #include <rt/spawn.h>
 
 #include <new>
+#include <utility>
 
 namespace rt::detail {
 namespace {
 
 constexpr std::uint64_t cancel_bits = state_aborted | state_scoped;
 
-// Which branch select begins with. Seeded alike on every thread: spread out is all it has to be.
+// Which branch select begins with. Seeded alike on every thread, unless config::seed says more:
+// spread out is all it has to be.
 constinit thread_local base::random_source order_source{1};
 
 } // namespace
+} // namespace rt::detail
+
+namespace rt::tasks {
+
+base::random_source exchange_order(base::random_source next) noexcept {
+    return std::exchange(detail::order_source, next);
+}
+
+} // namespace rt::tasks
+
+namespace rt::detail {
 
 branch_group::branch_group(group_policy policy, task_header** slots) noexcept
     : completion_listener(&on_branch_ended)

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
-// Turns between the program's hooks (rt/hooks.h), out of line and cold.
+// Turns between the program's hooks (rt/hooks.h), and turns that are measured, out of line and
+// cold: a runtime that wants either has hooks, all of which may be empty.
 //
 // The hooks are called with no task running, as those of threads are: what they spawn has no
-// parent. They stand outside of the probes' interval.
+// parent. They stand outside of the probes' interval, and of what is measured. A turn is one sample
+// however often turns inside of it interrupt it, and their time is not its own.
 #include "task/run.h"
+
+#include "base/clock.h"
+#include "metrics/worker_counters.h"
 
 #include <rt/hooks.h>
 
@@ -19,6 +24,12 @@ void call_after(const rt::hooks& hooks, const task_info& info) noexcept {
     detail::call_hook(hooks.on_after_task_poll, info, "on_after_task_poll");
 }
 
+// The counters of the calling worker, if it measures turns; else null.
+metrics::worker_counters* measured() noexcept {
+    metrics::worker_counters* const mine = metrics::this_worker;
+    return mine != nullptr && mine->poll_times != nullptr ? mine : nullptr;
+}
+
 } // namespace
 
 void run_hooked(task_header* task) noexcept {
@@ -26,7 +37,14 @@ void run_hooked(task_header* task) noexcept {
     const rt::hooks& hooks = *task->scheduler->hooks;
     const task_info info = detail::info_of(task);
     call_before(hooks, info);
+    metrics::worker_counters* const mine = measured();
+    if (mine != nullptr) {
+        mine->poll_started_ns = base::monotonic_ns();
+    }
     run_turn(task);
+    if (mine != nullptr) {
+        mine->poll_times->record(base::monotonic_ns() - mine->poll_started_ns);
+    }
     call_after(hooks, info);
 }
 
@@ -34,9 +52,15 @@ void run_nested_hooked(task_header* outer, task_header* task) noexcept {
     const rt::hooks& hooks = *outer->scheduler->hooks;
     const task_info info = detail::info_of(outer);
     detail::this_thread.task = nullptr;
+    metrics::worker_counters* const mine = measured();
+    const std::uint64_t spent_ns =
+        mine != nullptr ? base::monotonic_ns() - mine->poll_started_ns : 0;
     call_after(hooks, info);
     run(task);
     call_before(hooks, info);
+    if (mine != nullptr) {
+        mine->poll_started_ns = base::monotonic_ns() - spent_ns;
+    }
 }
 
 } // namespace rt::tasks

@@ -18,7 +18,7 @@
 
 namespace rt::tasks {
 
-// Its runtime has hooks for tasks.
+// Its runtime has hooks for tasks, or measures their turns.
 [[nodiscard]] inline bool is_hooked(const task_header* task) noexcept {
     return task->scheduler != nullptr && task->scheduler->hooks != nullptr;
 }

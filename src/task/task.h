@@ -10,6 +10,8 @@
 // Threads: a worker, for a task that it owns.
 #pragma once
 
+#include "base/random.h"
+
 #include <rt/detail/context.h>
 #include <rt/detail/header.h>
 
@@ -40,6 +42,9 @@ void cancel_unstarted(task_header* task) noexcept;
 
 // Returns the block of a header without references.
 void free_header(task_header* task) noexcept;
+
+// Sets what the random choices of this thread's tasks (rt::select) come from; returns what it was.
+base::random_source exchange_order(base::random_source next) noexcept;
 
 // Called for a yielded task by the scheduler layer: set once at start-up, because the deferred list
 // belongs to the worker, which is above this layer.

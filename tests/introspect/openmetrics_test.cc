@@ -247,3 +247,20 @@ Test(openmetrics, latencies_of_the_blocking_queue_are_cumulative_buckets) {
     cr_assert(at("_count{runtime=\"rt\"}") == 5);
     cr_assert(at("_sum{runtime=\"rt\"}") > 0.015);
 }
+
+Test(openmetrics, b191_times_of_turns_are_shown_of_runtimes_that_measure_them) {
+    metrics_input input = two_runtimes();
+    cr_assert(page_of(input, true, false).find("librt_task_poll_seconds") == std::string::npos);
+    input.runtimes[0].settings.poll_histogram = true;
+    input.runtimes[0].poll_times.add(2'000, 9);
+    reader strict;
+    const std::string why = strict.check(page_of(input, true, false));
+    cr_assert(why.empty(), "%s", why.c_str());
+    const std::string name = "librt_task_poll_seconds";
+    cr_assert(strict.samples.at(name + "_bucket{runtime=\"rt\",le=\"0.000001023\"}") == 0);
+    cr_assert(strict.samples.at(name + "_bucket{runtime=\"rt\",le=\"0.000004095\"}") == 9);
+    cr_assert(strict.samples.at(name + "_count{runtime=\"rt\"}") == 9);
+    for (const auto& [series, value] : strict.samples) {
+        cr_assert(!series.starts_with(name) || series.find("a\\\"b") == std::string::npos);
+    }
+}

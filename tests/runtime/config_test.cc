@@ -41,6 +41,8 @@ void clear_environment() {
           "LIBRT_BLOCKING_MAX",
           "LIBRT_BLOCKING_KEEP",
           "LIBRT_STACK_KIB",
+          "LIBRT_POLL_HISTOGRAM",
+          "LIBRT_SEED",
           "LIBRT_INTROSPECT",
           "LIBRT_SOCKET"}) {
         ::unsetenv(name);
@@ -75,6 +77,8 @@ Test(config, the_environment_overrides_every_field) {
     set("LIBRT_BLOCKING_MAX", "11");
     set("LIBRT_BLOCKING_KEEP", "1500ms");
     set("LIBRT_STACK_KIB", "0x100");
+    set("LIBRT_POLL_HISTOGRAM", "on");
+    set("LIBRT_SEED", "0xFFFFFFFFFFFFFFFF");
     set("LIBRT_INTROSPECT", "off");
     set("LIBRT_SOCKET", "/tmp/a-socket");
     config wanted;
@@ -92,6 +96,8 @@ Test(config, the_environment_overrides_every_field) {
     cr_assert_eq(got.settings.blocking_threads_max, 11U);
     cr_assert(got.settings.blocking_keep_alive == 1500ms);
     cr_assert_eq(got.settings.thread_stack_kib, 256U);
+    cr_assert(got.settings.poll_histogram);
+    cr_assert_eq(got.settings.seed, UINT64_MAX);
     cr_assert_not(got.settings.introspect);
     cr_assert(got.settings.socket_path == "/tmp/a-socket");
 }
@@ -163,6 +169,8 @@ Test(config, b033_every_fault_of_the_environment_is_named) {
     set("LIBRT_EVENT_INTERVAL", "0");
     set("LIBRT_BLOCKING_KEEP", "10");
     set("LIBRT_INTROSPECT", "perhaps");
+    set("LIBRT_POLL_HISTOGRAM", "2");
+    set("LIBRT_SEED", "-1");
     set("LIBRT_CPUS", "0-a");
     set("LIBRT_WORKRES", "4");
     const resolved_config got = resolve(config{});
@@ -174,6 +182,8 @@ Test(config, b033_every_fault_of_the_environment_is_named) {
           "LIBRT_EVENT_INTERVAL",
           "LIBRT_BLOCKING_KEEP",
           "LIBRT_INTROSPECT",
+          "LIBRT_POLL_HISTOGRAM",
+          "LIBRT_SEED",
           "LIBRT_CPUS",
           "LIBRT_WORKRES"}) {
         cr_assert(mentions(got, name), "%s", name);

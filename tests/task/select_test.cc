@@ -18,6 +18,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -353,6 +354,42 @@ Test(select, b069_fair_unless_it_is_biased) {
         cr_assert(first > 40 && first < 160, "%d of 200", first);
         cr_assert(runtime.block_on(biased_begins_the_first_only()));
     });
+}
+
+namespace {
+
+// Which of two parts that are ready at once won, round by round.
+task<std::string> order_of_winners() {
+    std::string order;
+    for (int i = 0; i < 64; ++i) {
+        const auto won = co_await rt::select(value(0), value(1));
+        order += won.index() == 0 ? 'a' : 'b';
+    }
+    co_return order;
+}
+
+std::vector<std::string> orders_of(std::uint64_t seed) {
+    rt::config wanted = rt::test::single();
+    wanted.seed = seed;
+    rt::runtime runtime(wanted);
+    std::vector<std::string> orders;
+    for (int i = 0; i < 3; ++i) {
+        orders.push_back(runtime.block_on(order_of_winners()));
+    }
+    return orders;
+}
+
+} // namespace
+
+Test(select, b069_with_a_seed_each_block_on_makes_the_same_choices) {
+    const std::vector<std::string> orders = orders_of(7);
+    cr_assert(orders[0] != orders[1] && orders[1] != orders[2], "each block_on has its own");
+    static_cast<void>(orders_of(0)); // what other runtimes choose on this thread changes nothing
+    cr_assert(orders_of(7) == orders);
+    std::vector<std::string> elsewhere;
+    std::thread([&] { elsewhere = orders_of(7); }).join();
+    cr_assert(elsewhere == orders);
+    cr_assert(orders_of(8)[0] != orders[0]);
 }
 
 Test(select, takes_sleeps_timeouts_and_join_handles) {

@@ -141,7 +141,8 @@ public:
     // could run either of them meanwhile and it is the next in turn; else does nothing.
     virtual void run_at_join(task_header* /*task*/) noexcept {}
 
-    // The program's, if it has hooks for tasks; else null. Constant while there are tasks.
+    // The program's, if it has hooks for tasks or their turns are measured; else null. Constant
+    // while there are tasks.
     const rt::hooks* hooks = nullptr;
 
 protected:

@@ -127,8 +127,8 @@ std::map<task_state, int> count_states(walk_result& result) {
 } // namespace
 
 Test(snapshot, tasks_are_seen_in_their_states) {
+    shared_state state; // goes after the core, whose tasks look at it
     observed_core core;
-    shared_state state;
     for (int i = 0; i < 700; ++i) { // more than one batch
         core.spawn(waits(i));
     }
@@ -309,8 +309,8 @@ Test(snapshot, b202_a_walk_over_sleeping_workers_keeps_nobody_from_waking) {
 }
 
 Test(snapshot, b203_ten_thousand_ready_tasks_behind_held_workers_are_all_seen) {
+    shared_state state; // goes after the core, whose tasks look at it
     observed_core core;
-    shared_state state;
     core.spawn(spins(&state));
     core.spawn(spins(&state));
     while (state.spinning.load_acquire() < 2) {

@@ -159,10 +159,10 @@ task<void> joins_a_blocker(rt::atomic<bool>* flag) {
     co_await rt::spawn(blocks_until, flag);
 }
 
-task<bool> times_out_while_its_child_blocks() {
-    rt::atomic<bool> is_over{false};
-    const auto got = co_await rt::timeout(5ms, joins_a_blocker(&is_over));
-    is_over.store_release(true);
+// The child goes on when this has ended: the flag is not in this frame.
+task<bool> times_out_while_its_child_blocks(rt::atomic<bool>* is_over) {
+    const auto got = co_await rt::timeout(5ms, joins_a_blocker(is_over));
+    is_over->store_release(true);
     co_return !got;
 }
 
@@ -215,6 +215,7 @@ Test(run_at_join, a_child_may_abort_its_parent) {
 }
 
 Test(run_at_join, a_timeout_ends_while_the_child_blocks) {
+    rt::atomic<bool> is_over{false};
     rt::runtime runtime(with_workers(1));
-    cr_assert(runtime.block_on(times_out_while_its_child_blocks()));
+    cr_assert(runtime.block_on(times_out_while_its_child_blocks(&is_over)));
 }

@@ -7,11 +7,13 @@
 // worker stays with its thread, and a stand-in, which is a further worker with a thread, a ring and
 // a wheel of its own, counts in its place. In steps:
 //
-//  1. The worker leaves the counts of idle.h and a stand-in that rests becomes a sleeper there. It
-//     is not woken for that: a call that is short, or with nothing else to do, costs two locks. If
-//     no stand-in rests, a thread is made, and takes over the count when it has started.
-//  2. Everything that is queued on the worker goes to injection; that wakes somebody, the stand-in
-//     if no worker sleeps. The thread is no worker now: what it wakes or spawns goes there too.
+//  1. Everything that is queued on the worker goes to injection. The thread is no worker now: what
+//     it wakes or spawns goes there too.
+//  2. The worker leaves the counts of idle.h and a stand-in that rests becomes a sleeper there. It
+//     is woken only if something is queued that nobody looks for: a call that is short, or with
+//     nothing else to do, costs two locks. If no stand-in rests, a thread is made, and takes over
+//     the count when it has started. Not before 1: from here on all others may meet at the end of
+//     the pool, and whoever leads there takes over the worker's queues.
 //  3. The function is called. Timers of this worker, and completions of its ring, are served by the
 //     watchdog like those of any worker in a long turn (within two of its periods; a pool of one
 //     worker has a watchdog from its first stand-in on). A stand-in's own are served by itself.
@@ -201,11 +203,11 @@ bool worker::go_away(detail::context& outer) noexcept {
         is_lone_ = false;                   // until now it was counted as unparked, asleep or not
         pool_.is_lone.store_relaxed(false); // go_away fences; pairs with notify
     }
+    give_away(); // before anybody counts in its place, and might lead a shutdown
     const idle::relief relief = pool_.sleepers.go_away();
     if (relief == idle::relief::wanted) {
         pool_.make_stand_in(*this);
     }
-    give_away();
     if (relief == idle::relief::found) {
         if (pool_.has_work()) { // rule D
             pool_.notify(no_preference);

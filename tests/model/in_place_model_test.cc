@@ -8,7 +8,9 @@
 // give_away, rest and stand_in (in_place.cc), run, park and stop_searching (worker.cc) and
 // pool_state::notify; who changes those must change this. Left out: drivers, timers, private
 // tasks, the shutdown. A sleeper waits for its park state to become notified. What must not happen:
-// that everybody sleeps, or waits in a function, beside a task that has not run.
+// that everybody sleeps, or waits in a function, beside a task that has not run; and that a
+// stand-in counts in the worker's place, and so could lead a shutdown and empty the worker's queue,
+// while the worker still does so itself.
 #include "model/faults.h"
 #include "model/production.h"
 
@@ -95,6 +97,10 @@ struct absence {
 
     // worker::run, one round
     void run_once(unsigned self) {
+        // peek: not later than the stand-in's last step, whatever it would read itself.
+        if (self == 1 && sleepers.stand_in_stop().peek() == 0) {
+            check(has_given_away, "a leader would take from a queue that is being emptied");
+        }
         task_header* task = next(self);
         if (task == nullptr) {
             task = search(self);
@@ -129,17 +135,21 @@ struct absence {
             own.is_lone = false;
             is_lone.store_relaxed(0);
         }
+        give_away(0);
+        has_given_away = true;
         const idle::relief relief = sleepers.go_away();
         if (relief == idle::relief::wanted) {
             has_stand_in.exchange_acq_rel(1); // make_stand_in: a thread begins
         }
-        give_away(0);
         if (relief == idle::relief::found && has_work()) {
             notify(UINT32_MAX); // rule D
         }
     }
 
-    void come_back() { check(sleepers.come_back(), "there is no shutdown here"); }
+    void come_back() {
+        check(sleepers.come_back(), "there is no shutdown here");
+        has_given_away = false;
+    }
 
     void give_away(unsigned self) {
         rt_model::scheduler::task_chain all;
@@ -282,6 +292,7 @@ struct absence {
     worker workers[2];
     rt_model::atomic<unsigned> is_lone{1};
     rt_model::atomic<unsigned> has_stand_in{0};
+    bool has_given_away = false; // worker 0 is away, or on its way out, and its queue is empty
     unsigned others = 0;
     unsigned total = 0;
     unsigned others_done = 0;

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "metrics/probes.h"
@@ -86,6 +87,7 @@ inline constexpr bool debug_checks = true;
 using ::rt::base::lock_rank;
 using ::rt::base::log;
 using ::rt::base::log_level;
+using ::rt::base::monotonic_ns;
 
 [[noreturn]] inline void
 assert_failed(const char* condition, const char*, unsigned, const char*) noexcept {
@@ -170,6 +172,9 @@ inline void deallocate_header(void*) noexcept {
 } // namespace detail
 
 namespace metrics {
+
+using ::rt::metrics::worker_counters;
+inline worker_counters* this_worker = nullptr; // nothing is measured
 
 inline void count_spawn() noexcept {
 }

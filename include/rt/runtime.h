@@ -112,8 +112,8 @@ struct started {
 RT_API started start(const config& wanted);
 // The exception that has shut the runtime down, if `root` was cancelled by that; else null.
 RT_API std::exception_ptr unhandled_of(engine::core& core, const join_handle_base& root) noexcept;
-// Parks the calling thread, or runs the scheduler on it, until the task has ended.
-RT_API void wait_for(engine::core& core, const join_handle_base& handle) noexcept;
+// Schedules a new task. Parks the calling thread, or runs the scheduler on it, until it has ended.
+RT_API void run_root(engine::core& core, const join_handle_base& root) noexcept;
 RT_API scheduler_base* scheduler_of(engine::core& core) noexcept;
 // Aborts with advice when the calling thread is running a task.
 RT_API void forbid_nested_block_on() noexcept;
@@ -121,9 +121,9 @@ RT_API void forbid_nested_block_on() noexcept;
 template<typename T>
 T block_on(engine::core& core, task<T> body, site at) {
     forbid_nested_block_on();
-    join_handle<T> root = launch(scheduler_of(core), std::move(body), at, "block_on");
+    join_handle<T> root = create(scheduler_of(core), std::move(body), at, "block_on");
     if (root) {
-        wait_for(core, root);
+        run_root(core, root);
         if (const std::exception_ptr thrown = unhandled_of(core, root)) [[unlikely]] {
             std::rethrow_exception(thrown);
         }

@@ -41,9 +41,10 @@ create_task(void* frame, scheduler_base* scheduler, site at, const char* name) n
 // The scheduler that rt::spawn uses on this thread. Aborts with advice when there is none.
 RT_API scheduler_base* current_scheduler_or_fatal(const char* what) noexcept;
 
+// A task that nobody has scheduled. Empty when memory is exhausted or `body` is.
 template<typename T>
 join_handle<T>
-launch(scheduler_base* scheduler, task<T>&& body, site at, const char* name = nullptr) noexcept {
+create(scheduler_base* scheduler, task<T>&& body, site at, const char* name) noexcept {
     if (!body) {
         return {};
     }
@@ -52,8 +53,16 @@ launch(scheduler_base* scheduler, task<T>&& body, site at, const char* name = nu
         return {};
     }
     static_cast<void>(body.release());
-    join_handle<T> handle(header);
-    scheduler->schedule_new(header);
+    return join_handle<T>(header);
+}
+
+template<typename T>
+join_handle<T>
+launch(scheduler_base* scheduler, task<T>&& body, site at, const char* name = nullptr) noexcept {
+    join_handle<T> handle = create(scheduler, std::move(body), at, name);
+    if (handle) {
+        scheduler->schedule_new(handle.header());
+    }
     return handle;
 }
 

@@ -144,8 +144,8 @@ std::unique_ptr<runtime> runtime_or_exit(const config& wanted) {
     std::exit(EX_CONFIG);
 }
 
-void wait_for(engine::core& core, const join_handle_base& handle) noexcept {
-    core.workers().wait_for(handle);
+void run_root(engine::core& core, const join_handle_base& root) noexcept {
+    core.workers().run_root(root);
 }
 
 std::exception_ptr unhandled_of(engine::core& core, const join_handle_base& root) noexcept {

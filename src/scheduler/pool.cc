@@ -3,7 +3,7 @@
 // The pool: waking workers, waiting from outside, and what observers see. How it starts is in
 // startup.cc, how a task is queued in schedule.cc, how it ends in shutdown.cc.
 //
-// Threads: notify, has_work and the views may be called by any; wait_for by one that is no worker;
+// Threads: notify, has_work and the views may be called by any; run_root by one that is no worker;
 // shut_down by the owner, once. Views are relaxed reads: each figure was true a moment ago.
 #include "base/assert.h"
 #include "base/clock.h"
@@ -15,6 +15,7 @@
 #include <rt/join.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace rt::scheduler {
 
@@ -78,32 +79,74 @@ pool::~pool() {
     }
 }
 
-void pool::wait_for(const detail::join_handle_base& handle) noexcept {
-    thread_listener listener;
-    if (!handle.listen(&listener)) {
-        return;
+namespace {
+
+// Makes the calling thread the worker of a flavor::current_thread pool, whose seat it has.
+class sitting {
+public:
+    explicit sitting(pool_state& pool) noexcept
+        : pool_(pool)
+        , former_pool_(offload::current_pool()) {
+        offload::set_current_pool(pool.blocking);
+        pool.workers[0]->enter();
     }
+    sitting(const sitting&) = delete;
+    sitting& operator=(const sitting&) = delete;
+    ~sitting() {
+        pool_.workers[0]->leave();
+        offload::set_current_pool(former_pool_);
+        pool_.driving.leave();
+    }
+
+private:
+    pool_state& pool_;
+    offload::pool* const former_pool_;
+};
+
+void run_until(pool_state& state, const atomic<std::uint32_t>& stop) noexcept {
+    if (state.settings.seed == 0) {
+        state.workers[0]->run(stop);
+    } else {
+        const base::random_source former = tasks::exchange_order(state.next_order());
+        state.workers[0]->run(stop);
+        tasks::exchange_order(former);
+    }
+}
+
+} // namespace
+
+// The worker has its root without the way through injection if it can be it at once.
+void pool::run_on_this_thread(task_header* root, thread_listener& listener) noexcept {
     pool_state& state = *state_;
-    if (state.settings.flavor == flavor::current_thread) {
-        if (!state.driving.take(listener)) {
+    // acquire: as in worker::run. Once the pool has ended nothing may be left with its worker.
+    bool has_seat = state.phase.load_acquire() == phase_running && state.driving.try_take(listener);
+    bool is_queued = !has_seat;
+    if (is_queued) {
+        schedule_new(root);
+    }
+    do {
+        if (!has_seat && !state.driving.take(listener)) {
             return;
         }
-        worker& self = *state.workers[0];
-        offload::pool* const former = offload::current_pool();
-        offload::set_current_pool(state.blocking);
-        self.enter();
-        if (state.settings.seed == 0) {
-            self.run(listener.word);
-        } else {
-            const base::random_source former = tasks::exchange_order(state.next_order());
-            self.run(listener.word);
-            tasks::exchange_order(former);
+        has_seat = false;
+        const sitting here(state);
+        if (!std::exchange(is_queued, true)) {
+            schedule_new(root);
         }
-        self.leave();
-        offload::set_current_pool(former);
-        state.driving.leave();
+        run_until(state, listener.word);
+    } while (listener.was_asked());
+}
+
+void pool::run_root(const detail::join_handle_base& root) noexcept {
+    thread_listener listener;
+    task_header* const task = root.header();
+    static_cast<void>(root.listen(&listener)); // it has not begun
+    pool_state& state = *state_;
+    if (state.settings.flavor == flavor::current_thread) {
+        run_on_this_thread(task, listener);
         return;
     }
+    schedule_new(task);
     const std::uint64_t begin_ns = base::monotonic_ns();
     if (state.block_on_spin.is_worth()) {
         const bool has_ended = listener.spin(begin_ns + park_spin::spin_ns);
@@ -136,13 +179,13 @@ void pool::shut_down() noexcept {
     state.sleepers.stop_stand_ins();
     state.wake_stand_ins();
     if (state.settings.flavor == flavor::current_thread) {
-        worker& self = *state.workers[0];
-        offload::pool* const former = offload::current_pool();
-        offload::set_current_pool(state.blocking);
-        self.enter();
-        state.drain(self);
-        self.leave();
-        offload::set_current_pool(former);
+        thread_listener end;
+        if (!state.driving.demand(end)) {
+            state.unpark_all(); // the thread in block_on looks whether it was asked
+            static_cast<void>(state.driving.wait(end));
+        }
+        const sitting here(state);
+        state.drain(*state.workers[0]);
     }
     for (base::thread& thread : state.threads) {
         thread.join();

@@ -135,7 +135,7 @@ public:
     std::vector<std::unique_ptr<worker>> workers;
     idle sleepers;
     bool may_spin = false;               // there is more than one CPU
-    park_spin block_on_spin;             // of the threads in wait_for
+    park_spin block_on_spin;             // of the threads in run_root
     seat driving;                        // of flavor::current_thread: who drives its worker
     std::uint64_t block_on_count = 0;    // of the same: for whoever drives
     std::vector<topology::cpu_set> pins; // by worker; empty: not pinned

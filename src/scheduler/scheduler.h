@@ -73,6 +73,8 @@ struct scheduler_addresses {
     }
 };
 
+struct thread_listener;
+
 // Why a pool could not be started; an empty text means that it was.
 struct start_fault {
     int code = 0; // errno of a refused resource; 0: the configuration asks for too much
@@ -103,8 +105,9 @@ public:
     // Where the tasks go that only worker `index` runs. Aborts with advice if there is none.
     [[nodiscard]] detail::scheduler_base* bound_to_or_fatal(std::uint32_t index) noexcept;
 
-    // Runs until `handle` has ended: on the calling thread for current_thread, else parks it.
-    void wait_for(const detail::join_handle_base& handle) noexcept; // called outside tasks
+    // Schedules a task that is new, and returns when it has ended: the calling thread, which is in
+    // no task, runs tasks meanwhile if the flavour is current_thread, else it sleeps.
+    void run_root(const detail::join_handle_base& root) noexcept;
 
     // Cancels every task, waits until all are gone, joins the threads. Idempotent.
     void shut_down() noexcept;
@@ -129,6 +132,7 @@ public:
 
 private:
     [[nodiscard]] start_fault start_threads();
+    void run_on_this_thread(detail::task_header* root, thread_listener& listener) noexcept;
 
     std::unique_ptr<pool_state> state_;
 };

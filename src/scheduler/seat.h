@@ -7,10 +7,12 @@
 // each is released when its task ends, or is given the seat when the one that drives leaves, first
 // come first served. What is under the lock is who sits and who waits. The listener's word says
 // whether the task has ended, which nothing holds up: so a thread that is given the seat may find
-// that it needs it no more, and passes it on.
+// that it needs it no more, and passes it on. A shutdown goes before all of them: the one that
+// drives is asked to leave, and waits in line again, for the shutdown to end its task.
 //
 // Threads: any that is no worker. A listener is given the seat under the lock, and leaves the list
 // by that or by itself, under the lock: so it may be destroyed once it has found itself outside.
+// Model: tests/model/seat_model_test.cc.
 #pragma once
 
 #include "base/assert.h"
@@ -24,20 +26,52 @@ public:
     seat() noexcept = default;
     seat(const seat&) = delete;
     seat& operator=(const seat&) = delete;
-    ~seat() { RT_ASSERT(!is_taken_ && first_ == nullptr); }
+    ~seat() { RT_ASSERT(sitting_ == nullptr && first_ == nullptr); }
 
     // True: the caller sits, and calls leave() when its task has ended. False: it has ended while
     // somebody else drove. Requires: the listener was installed.
     [[nodiscard]] bool take(thread_listener& listener) noexcept {
         {
             const base::guard hold(lock_);
-            if (!is_taken_) {
-                is_taken_ = true;
+            if (sitting_ == nullptr) {
+                sitting_ = &listener;
                 return true;
             }
             (last_ == nullptr ? first_ : last_->next) = &listener;
             last_ = &listener;
         }
+        return wait(listener);
+    }
+
+    // The same, but does not wait.
+    [[nodiscard]] bool try_take(thread_listener& listener) noexcept {
+        const base::guard hold(lock_);
+        if (sitting_ != nullptr) {
+            return false;
+        }
+        sitting_ = &listener;
+        return true;
+    }
+
+    // For a shutdown, whose listener belongs to no task: takes it, or becomes the next in line and
+    // asks the one that sits to leave. False: the caller makes its worker look, and calls wait().
+    [[nodiscard]] bool demand(thread_listener& listener) noexcept {
+        const base::guard hold(lock_);
+        if (sitting_ == nullptr) {
+            sitting_ = &listener;
+            return true;
+        }
+        listener.next = first_;
+        first_ = &listener;
+        if (last_ == nullptr) {
+            last_ = &listener;
+        }
+        sitting_->ask(); // it can not go before the lock is given back
+        return false;
+    }
+
+    // True: the caller, which was in line, sits.
+    [[nodiscard]] bool wait(thread_listener& listener) noexcept {
         listener.wait();
         {
             const base::guard hold(lock_);
@@ -55,14 +89,12 @@ public:
     // The next one in line sits, if there is one.
     void leave() noexcept {
         const base::guard hold(lock_);
-        RT_ASSERT(is_taken_);
-        thread_listener* const next = first_;
-        if (next == nullptr) {
-            is_taken_ = false;
-            return;
+        RT_ASSERT(sitting_ != nullptr);
+        sitting_ = first_;
+        if (first_ != nullptr) {
+            static_cast<void>(remove(*first_));
+            sitting_->offer(); // it can not go before the lock is given back
         }
-        static_cast<void>(remove(*next));
-        next->offer(); // it can not go before the lock is given back
     }
 
 private:
@@ -84,8 +116,8 @@ private:
     }
 
     base::futex_lock lock_{base::lock_rank::current_thread_seat};
-    bool is_taken_ = false;            // guarded by lock_, and so are the next
-    thread_listener* first_ = nullptr; // those that wait, in the order of their coming
+    thread_listener* sitting_ = nullptr; // guarded by lock_, and so are the next
+    thread_listener* first_ = nullptr;   // those that wait, in the order of their coming
     thread_listener* last_ = nullptr;
 };
 

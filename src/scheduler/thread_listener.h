@@ -6,7 +6,8 @@
 //
 // The word: running -> sleeping by the thread; to ended by whoever ends the task, once, from any
 // value; to offered by whoever gives the seat, unless the task has ended; offered -> running by the
-// thread that accepts it.
+// thread that accepts it; to asked by a shutdown that wants the seat of the thread that has it, or
+// is about to accept it, unless the task has ended; asked -> running when that thread has left.
 #pragma once
 
 #include "base/arch.h"
@@ -63,6 +64,24 @@ struct thread_listener : detail::completion_listener {
     // After wait(), by a thread that has been given the seat. False: its task has ended.
     [[nodiscard]] bool accept() noexcept {
         std::uint32_t seen = offered;
+        // acquire: pairs with on_ended's release, if that is what it finds. One that has been asked
+        // to leave in between sits down all the same, and does so at once.
+        return word.cas_strong_acquire(seen, running) || seen == asked;
+    }
+
+    // Makes the one that sits leave. The caller keeps the listener alive meanwhile.
+    void ask() noexcept {
+        std::uint32_t seen = word.load_relaxed();
+        do {
+            if (seen == ended) {
+                return; // it leaves all the same
+            }
+            // release: pairs with the acquire of worker::run, which stops.
+        } while (!word.cas_weak_release(seen, asked));
+    }
+    // After leaving. True: it was asked to; its task has not ended.
+    [[nodiscard]] bool was_asked() noexcept {
+        std::uint32_t seen = asked;
         // acquire: pairs with on_ended's release, if that is what it finds.
         return word.cas_strong_acquire(seen, running);
     }
@@ -81,6 +100,7 @@ struct thread_listener : detail::completion_listener {
     static constexpr std::uint32_t sleeping = 1;
     static constexpr std::uint32_t ended = 2;
     static constexpr std::uint32_t offered = 3;
+    static constexpr std::uint32_t asked = 4;
     atomic<std::uint32_t> word{running};
     thread_listener* next = nullptr; // of those that wait for the seat; guarded by its lock
 };

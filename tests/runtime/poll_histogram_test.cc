@@ -34,10 +34,7 @@ public:
     ~measured() { core_->shut_down(); }
 
     void block_on(task<void> body) {
-        const rt::join_handle<void> root = rt::detail::launch(
-            rt::detail::scheduler_of(*core_), std::move(body), rt::detail::site::current()
-        );
-        core_->workers().wait_for(root);
+        rt::detail::block_on(*core_, std::move(body), rt::detail::site::current());
     }
     // Once its workers have ended.
     rt::metrics::histogram_data end() {

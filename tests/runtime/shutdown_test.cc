@@ -20,6 +20,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -234,6 +235,52 @@ Test(shutdown, dropping_it_in_its_own_closure_aborts_with_advice, .signal = SIGA
         runtime->get_handle().spawn_blocking([&runtime] { runtime.reset(); });
     while (!task.is_finished()) {
         std::this_thread::yield();
+    }
+}
+
+namespace {
+
+rt::task<void> tell_and_sleep(std::latch* begun) {
+    begun->count_down();
+    co_await rt::sleep(1h);
+}
+
+// Yields, so that on current_thread the worker is never asleep.
+rt::task<void> tell_and_yield(std::latch* begun) {
+    begun->count_down();
+    for (;;) {
+        co_await rt::yield();
+    }
+}
+
+} // namespace
+
+// Their tasks are cancelled like any other, on every flavour; on current_thread the thread that is
+// the worker makes room for the one that ends the runtime.
+Test(shutdown, cancels_what_other_threads_block_on) {
+    constexpr int threads_max = 4;
+    for (const auto& make : {&tell_and_sleep, &tell_and_yield}) {
+        rt::test::on_every_runtime([&](const rt::config& wanted) {
+            rt::runtime runtime(wanted);
+            std::latch begun(threads_max);
+            rt::atomic<int> cancelled{0};
+            std::vector<std::thread> threads;
+            for (int t = 0; t < threads_max; ++t) {
+                threads.emplace_back([&] {
+                    try {
+                        runtime.block_on(make(&begun));
+                    } catch (const rt::join_error&) {
+                        cancelled.add_relaxed(1);
+                    }
+                });
+            }
+            begun.wait();
+            cr_assert(runtime.shut_down(1h).is_complete);
+            for (std::thread& each : threads) {
+                each.join();
+            }
+            cr_assert_eq(cancelled.load_relaxed(), threads_max);
+        });
     }
 }
 

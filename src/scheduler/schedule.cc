@@ -148,14 +148,8 @@ void worker::schedule_new(task_header* task) noexcept {
 // several children the parent suspends once for all of them, which costs less than as many nested
 // turns (skynet took 1.16 times as long).
 void worker::run_at_join(task_header* task) noexcept {
-    const bool is_next_in_turn = lifo_ == nullptr && private_left_ != 0 && until_maintain_ > 1 &&
-        until_inject_ > 1 && fresh_.is_newest(task);
-    if (!is_lone() || !is_next_in_turn || nested_ == nested_max) {
+    if (!is_lone() || nested_ == nested_max || !take_next_in_turn(task)) {
         return;
-    }
-    {
-        const queue_use use(*this);
-        static_cast<void>(fresh_.pop_newest());
     }
     --private_left_;
     --until_maintain_;
@@ -167,6 +161,19 @@ void worker::run_at_join(task_header* task) noexcept {
     --nested_;
     current.store_relaxed(outer);
     turn.bump_relaxed(1);
+}
+
+// Takes the task from the fresh stack, if it is the next in turn. Look and take are one for
+// on_kick, which a lone worker sees too: in the rt::block_in_place of another runtime it is on the
+// thread of a worker that has a watchdog, and a program may send SIGURG to any thread.
+bool worker::take_next_in_turn(task_header* task) noexcept {
+    const queue_use use(*this);
+    const bool is_next = lifo_ == nullptr && private_left_ != 0 && until_maintain_ > 1 &&
+        until_inject_ > 1 && fresh_.is_newest(task);
+    if (is_next) {
+        static_cast<void>(fresh_.pop_newest());
+    }
+    return is_next;
 }
 
 // Lets others have some of the spawned tasks: the older half, once the ring has run empty or while

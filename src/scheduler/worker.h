@@ -180,6 +180,7 @@ private:
         }
     }
     void share_fresh() noexcept;
+    [[nodiscard]] bool take_next_in_turn(task_header* task) noexcept;
     void notify_soon() noexcept;
     // A batch is in the ring: another worker may have some of it, if there is one.
     void wake_another() noexcept;

@@ -112,6 +112,50 @@ Test(watchdog, a_signal_at_any_moment_loses_no_task) {
     }
 }
 
+namespace {
+
+// Its children run inside of its turn.
+task<void> joins_at_once(rt::atomic<bool>* is_over, rt::atomic<long>* done) {
+    while (!is_over->load_acquire()) {
+        auto first = rt::spawn([count = done]() -> task<void> {
+            count->add_relaxed(1);
+            co_return;
+        });
+        co_await std::move(first);
+    }
+}
+
+} // namespace
+
+// The worker of a flavor::current_thread may run on a worker's thread, in rt::block_in_place, and
+// is interrupted for that one then.
+Test(watchdog, a_signal_at_any_moment_leaves_a_lone_worker_its_tasks) {
+    const rt::runtime has_handler(with_workers(2));
+    for (const std::uint32_t workers : {0U, 1U}) {
+        rt::runtime runtime(with_workers(workers));
+        rt::atomic<int> tid{0};
+        rt::atomic<bool> is_over{false};
+        rt::atomic<long> done{0};
+        std::thread signaller([&] {
+            while (tid.load_acquire() == 0) {
+                std::this_thread::yield();
+            }
+            for (int i = 0; i < 200'000 || done.load_relaxed() == 0; ++i) {
+                ::syscall(SYS_tgkill, ::getpid(), tid.load_relaxed(), SIGURG);
+            }
+            is_over.store_release(true);
+        });
+        runtime.block_on(
+            [](rt::atomic<int>* to, rt::atomic<bool>* over, rt::atomic<long>* count) -> task<void> {
+                to->store_release(static_cast<int>(::syscall(SYS_gettid)));
+                co_await joins_at_once(over, count);
+            }(&tid, &is_over, &done)
+        );
+        signaller.join();
+        cr_assert(done.load_relaxed() > 0);
+    }
+}
+
 Test(watchdog, a_long_turn_behind_another_is_no_end) {
     // Both workers hold for a while, and hand over what they have each time.
     rt::runtime runtime(with_workers(2));

@@ -105,6 +105,10 @@ struct join_wait : wait_node, completion_listener {
         return suspend(self.address());
     }
 
+    // Makes the task, inside of whose turn another one runs, wait for that one by itself. It is not
+    // the caller's any more then. For the library.
+    void wait_alone() noexcept;
+
 private:
     RT_API bool suspend(void* self) noexcept;
     RT_API static cancel_result on_cancel(wait_node* node) noexcept;

@@ -42,6 +42,7 @@
 #include "memory/frame_pool.h"
 #include "scheduler/pool_state.h"
 #include "scheduler/worker.h"
+#include "task/task.h"
 
 #include <rt/block_in_place.h>
 #include <rt/hooks.h>
@@ -189,6 +190,9 @@ bool worker::go_away(detail::context& outer) noexcept {
     metrics::count(&worker_counters::in_place);
     task->waits_for = detail::wait_kind::in_place;
     state.store_relaxed(worker_state::in_place);
+    if (is_lone_) {
+        tasks::let_joiners_wait(); // others may want them; only a lone worker gives such turns
+    }
     outer = this_thread;
     this_thread.worker = nullptr; // from here on a kick only enters the kernel
     this_thread.task = nullptr;

@@ -140,16 +140,16 @@ void worker::schedule_new(task_header* task) noexcept {
 // is the next turn, and go on: three of the four locked operations of a spawn and its join, and a
 // second turn. A lone worker runs the child inside the parent's turn. With other workers the parent
 // could be wanted elsewhere before the child's turn ends; here nobody but this worker could run it.
-// Not within a timeout, whose end may be due while the child is in rt::block_in_place, and not
-// instead of anything that would be looked at or run first. Only an abort of the parent waits
-// longer than without this, if the child is in rt::block_in_place.
+// Not instead of anything that would be looked at or run first, and not within a timeout. When the
+// child goes away, in rt::block_in_place, the parent waits like any other (let_joiners_wait): it
+// may be aborted by what runs then, and the child may wait for that.
 //
 // Tried and not kept: the same for any child that nobody has begun. In trees whose tasks join
 // several children the parent suspends once for all of them, which costs less than as many nested
 // turns (skynet took 1.16 times as long).
-void worker::run_at_join(task_header* task) noexcept {
+bool worker::run_at_join(task_header* task, detail::join_wait& wait) noexcept {
     if (!is_lone() || nested_ == nested_max || !take_next_in_turn(task)) {
-        return;
+        return false;
     }
     --private_left_;
     --until_maintain_;
@@ -157,10 +157,11 @@ void worker::run_at_join(task_header* task) noexcept {
     task_header* const outer = this_thread.task;
     begin_turn(task);
     ++nested_;
-    tasks::run_nested(task);
+    const bool is_outer_ours = tasks::run_nested(task, wait);
     --nested_;
-    current.store_relaxed(outer);
+    current.store_relaxed(is_outer_ours ? outer : nullptr);
     turn.bump_relaxed(1);
+    return !is_outer_ours;
 }
 
 // Takes the task from the fresh stack, if it is the next in turn. Look and take are one for
@@ -318,11 +319,9 @@ void pool::schedule_joiner(task_header* task) noexcept {
     schedule(task);
 }
 
-void pool::run_at_join(task_header* task) noexcept {
+bool pool::run_at_join(task_header* task, detail::join_wait& wait) noexcept {
     worker* const self = this_thread.worker;
-    if (self != nullptr && this_thread.scheduler == this) {
-        self->run_at_join(task);
-    }
+    return self != nullptr && this_thread.scheduler == this && self->run_at_join(task, wait);
 }
 
 void pool::schedule_new(task_header* task) noexcept {

@@ -63,6 +63,8 @@ void worker::enter() noexcept {
     former_counters_ = metrics::this_worker;
     this_thread.task = nullptr;
     this_thread.in_place = nullptr;
+    this_thread.nested = nullptr;
+    this_thread.joins = nullptr;
     this_thread.worker = this;
     this_thread.driver = driver_.get();
     this_thread.scheduler = pool_.facade;

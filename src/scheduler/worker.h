@@ -66,8 +66,8 @@ public:
     // The same for a task that this worker has spawned.
     void schedule_new(task_header* task) noexcept;
     // Runs the newest task that it has spawned inside the turn of the one that joins it, if it is a
-    // lone worker and this task is the next in turn.
-    void run_at_join(task_header* task) noexcept;
+    // lone worker and this task is the next in turn. True: as scheduler_base::run_at_join.
+    [[nodiscard]] bool run_at_join(task_header* task, detail::join_wait& wait) noexcept;
     // Puts a task that yielded behind the driver's next turn.
     void defer(task_header* task) noexcept;
 

@@ -127,12 +127,37 @@ bool join_wait::suspend(void* self) noexcept {
     task_header* const child = handle_.header();
     if (child == this_thread.newest && waiter->boundary == nullptr) {
         waiter->resume = self; // where a dump finds it, if that runs the child
-        child->scheduler->run_at_join(child);
+        if (child->scheduler->run_at_join(child, *this)) {
+            return true;
+        }
     }
     if (!handle_.listen(this)) {
         return false;
     }
     return commit_suspend(waiter, self, this, wait_kind::join, handle_.header());
+}
+
+void join_wait::wait_alone() noexcept {
+    task_header* const waiter = task;
+    waiter->leaf = this;
+    waiter->waits_for = wait_kind::join;
+    bool is_ready = !handle_.listen(this);
+    std::uint64_t state = waiter->state.load_relaxed();
+    while (!is_ready) {
+        // What commit_suspend would ask the leaf itself is left to the worker that is handed the
+        // task. No waker has come: who will is on this thread.
+        const bool is_asked = (state & (state_aborted | state_scoped)) != 0;
+        // release: pairs with the acquire in try_wake and request_cancel.
+        if (waiter->state.cas_weak_acq_rel(
+                state, state | (is_asked ? state_claimed : state_waiting)
+            )) {
+            if (!is_asked) {
+                return;
+            }
+            is_ready = true;
+        }
+    }
+    waiter->scheduler->schedule(waiter);
 }
 
 wait_node::cancel_result join_wait::on_cancel(wait_node* node) noexcept {

@@ -12,6 +12,9 @@
 #include "metrics/worker_counters.h"
 
 #include <rt/hooks.h>
+#include <rt/join.h>
+
+#include <utility>
 
 namespace rt::tasks {
 namespace {
@@ -60,6 +63,16 @@ void run_nested_hooked(task_header* outer, task_header* task) noexcept {
     call_before(hooks, info);
     if (mine != nullptr) {
         mine->poll_started_ns = base::monotonic_ns() - spent_ns;
+    }
+}
+
+void let_joiners_wait() noexcept {
+    detail::context& self = detail::this_thread;
+    self.nested = nullptr;
+    for (detail::nested_join* each = std::exchange(self.joins, nullptr); each != nullptr;) {
+        detail::join_wait* const wait = each->wait;
+        each = each->outer;
+        wait->wait_alone();
     }
 }
 

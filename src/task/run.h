@@ -63,10 +63,27 @@ namespace rt::tasks {
     run_turn(task);
 }
 
+} // namespace rt::tasks
+
+namespace rt::detail {
+
+// A task that is inside of a join while its worker runs the other one.
+struct nested_join {
+    join_wait* wait;
+    nested_join* outer;
+};
+
+} // namespace rt::detail
+
+namespace rt::tasks {
+
 // The same inside the turn of another task that is about to wait for its end, whose frames are all
-// suspended and in which nothing is left to be done. A dump sees it wait.
-inline void run_nested(task_header* task) noexcept {
+// suspended and in which nothing is left to be done. A dump sees it wait. False: that other task
+// waits by itself now (let_joiners_wait), and its turn is over.
+[[nodiscard]] inline bool run_nested(task_header* task, detail::join_wait& wait) noexcept {
     detail::context& self = detail::this_thread;
+    detail::nested_join join{&wait, self.joins};
+    self.joins = &join;
     task_header* const outer = self.task;
     const std::uint32_t budget = self.budget;
     task_header* const outer_nested = std::exchange(self.nested, task);
@@ -81,11 +98,16 @@ inline void run_nested(task_header* task) noexcept {
         run(task);
     }
     metrics::probe_poll_start(outer, id);
+    self.after = nullptr;
+    if (self.joins != &join) [[unlikely]] {
+        return false; // and so did all that are outside of it
+    }
+    self.joins = join.outer;
     outer->waits_for = detail::wait_kind::none;
     self.task = outer;
     self.budget = budget;
     self.nested = outer_nested;
-    self.after = nullptr;
+    return true;
 }
 
 } // namespace rt::tasks

@@ -40,6 +40,10 @@ void* put_back(task_header* task) noexcept;
 // Ends a task that has never run or cannot run: frames destroyed, outcome cancelled.
 void cancel_unstarted(task_header* task) noexcept;
 
+// Makes all tasks wait by themselves inside of whose turns the running one has its own. Others may
+// run them from now on; what is left of their turns on this thread does nothing.
+void let_joiners_wait() noexcept;
+
 // Returns the block of a header without references.
 void free_header(task_header* task) noexcept;
 

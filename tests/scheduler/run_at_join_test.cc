@@ -166,6 +166,93 @@ task<bool> times_out_while_its_child_blocks(rt::atomic<bool>* is_over) {
     co_return !got;
 }
 
+// Opens the way for a child that blocks, when it is unwound.
+struct sets_when_gone {
+    rt::atomic<bool>* flag;
+    ~sets_when_gone() { flag->store_release(true); }
+};
+
+task<void> blocks_and_says_so(rt::atomic<bool>* has_begun, rt::atomic<bool>* flag) {
+    has_begun->store_release(true);
+    co_await blocks_until(flag);
+}
+
+task<void> is_waited_for(rt::atomic<bool>* has_begun, rt::atomic<bool>* flag) {
+    const sets_when_gone at_end{flag};
+    co_await rt::spawn(blocks_and_says_so, has_begun, flag);
+}
+
+// The one whose turn all others are inside of.
+task<void> waits_for_one_who_waits(rt::atomic<bool>* has_begun, rt::atomic<bool>* flag) {
+    co_await rt::spawn(is_waited_for, has_begun, flag);
+}
+
+task<void> aborts_while_the_grandchild_blocks(
+    rt::atomic<bool>* has_begun, rt::atomic<bool>* flag, bool shall_abort
+) {
+    auto parent = rt::spawn(is_waited_for, has_begun, flag);
+    while (!has_begun->load_acquire()) {
+        co_await rt::yield();
+    }
+    if (!shall_abort) {
+        parent.detach();
+        co_return; // the end of the runtime unwinds it
+    }
+    parent.abort();
+    try {
+        co_await std::move(parent);
+        cr_assert(false);
+    } catch (const rt::join_error&) {
+    }
+}
+
+// Nobody is aborted: all ends come through.
+task<int> blocks_with_an_older_task(rt::atomic<bool>* flag) {
+    co_await blocks_until(flag);
+    co_return 7;
+}
+
+task<int> adds_one(rt::atomic<bool>* flag, int above) {
+    if (above == 0) {
+        co_return co_await rt::spawn(blocks_with_an_older_task, flag);
+    }
+    co_return 1 + co_await rt::spawn(adds_one, flag, above - 1);
+}
+
+task<int> is_answered_through_many(rt::atomic<bool>* flag) {
+    auto older = rt::spawn(set_flag, flag);
+    const int got = co_await rt::spawn(adds_one, flag, 10);
+    co_await std::move(older);
+    co_return got;
+}
+
+// Aborts its parent, and goes away then: the abortion is pending when the parent is made to wait.
+task<void> aborts_and_blocks(rt::abort_handle parent, rt::atomic<bool>* flag) {
+    parent.abort();
+    co_await blocks_until(flag);
+}
+
+task<void>
+is_aborted_by_the_blocker(rt::abort_handle* self, gate* has_handle, rt::atomic<bool>* flag) {
+    const sets_when_gone at_end{flag};
+    co_await has_handle->wait();
+    co_await rt::spawn(aborts_and_blocks, *self, flag);
+}
+
+task<bool> is_gone_before_its_child(rt::atomic<bool>* flag) {
+    rt::abort_handle self;
+    gate has_handle;
+    auto parent = rt::spawn(is_aborted_by_the_blocker, &self, &has_handle, flag);
+    self = parent.abort_handle();
+    has_handle.open();
+    try {
+        co_await std::move(parent);
+    } catch (const rt::join_error&) {
+        co_return flag->load_acquire();
+    }
+    co_return false;
+}
+
 } // namespace
 
 Test(run_at_join, takes_no_turn_of_the_parent) {
@@ -218,4 +305,36 @@ Test(run_at_join, a_timeout_ends_while_the_child_blocks) {
     rt::atomic<bool> is_over{false};
     rt::runtime runtime(with_workers(1));
     cr_assert(runtime.block_on(times_out_while_its_child_blocks(&is_over)));
+}
+
+// Without this the parent could not be unwound, and the child that waits for it never ends.
+Test(run_at_join, a_parent_can_be_aborted_while_its_child_blocks) {
+    for (const bool shall_abort : {true, false}) {
+        rt::atomic<bool> has_begun{false};
+        rt::atomic<bool> flag{false};
+        rt::runtime runtime(with_workers(1));
+        runtime.block_on(aborts_while_the_grandchild_blocks(&has_begun, &flag, shall_abort));
+    }
+}
+
+Test(run_at_join, the_end_of_the_runtime_unwinds_all_who_wait_for_one_that_blocks) {
+    rt::atomic<bool> has_begun{false};
+    rt::atomic<bool> flag{false};
+    rt::runtime runtime(with_workers(1));
+    runtime.get_handle().spawn(waits_for_one_who_waits(&has_begun, &flag)).detach();
+    while (!has_begun.load_acquire()) {
+        std::this_thread::yield();
+    }
+}
+
+Test(run_at_join, an_answer_comes_through_those_that_were_made_to_wait) {
+    rt::atomic<bool> flag{false};
+    rt::runtime runtime(with_workers(1));
+    cr_assert_eq(runtime.block_on(is_answered_through_many(&flag)), 17);
+}
+
+Test(run_at_join, an_abortion_that_is_pending_comes_through_while_the_child_blocks) {
+    rt::atomic<bool> flag{false};
+    rt::runtime runtime(with_workers(1));
+    cr_assert(runtime.block_on(is_gone_before_its_child(&flag)));
 }

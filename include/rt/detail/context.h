@@ -31,6 +31,8 @@ inline constexpr std::uint32_t poll_budget = 128; // Tokio's figure; see man lib
 // Returns the coroutine to go on with, or null when the task is not the worker's any more.
 using after_function = void* (*)(task_header*) noexcept;
 
+struct nested_join; // src/task/run.h
+
 struct context {
     task_header* task = nullptr;         // the task being run, null between tasks
     after_function after = nullptr;      // what the worker does once resume() returns
@@ -44,6 +46,7 @@ struct context {
     std::uint64_t last_task_id = 0;
     task_header* newest = nullptr;   // what a lone worker has spawned last; may be stale
     task_header* nested = nullptr;   // the task that runs inside its parent's turn
+    nested_join* joins = nullptr;    // of the tasks whose turns that is inside of, innermost first
     task_header* in_place = nullptr; // the task in whose rt::block_in_place the thread is
 };
 

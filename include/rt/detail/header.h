@@ -53,6 +53,7 @@ struct hooks;
 namespace rt::detail {
 
 struct task_header;
+struct join_wait;
 
 enum state_bits : std::uint64_t {
     state_waiting = 1U << 0U,
@@ -137,9 +138,10 @@ public:
     virtual void schedule_joiner(task_header* task) noexcept = 0;
     // The same for a task that runs for the first time.
     virtual void schedule_new(task_header* task) noexcept = 0;
-    // Runs a task inside the turn of the running one, which is about to join it, if nobody else
-    // could run either of them meanwhile and it is the next in turn; else does nothing.
-    virtual void run_at_join(task_header* /*task*/) noexcept {}
+    // Runs a task inside the turn of the running one, which is about to join it by `wait`, if
+    // nobody else could run either of them meanwhile and it is the next in turn; else does nothing.
+    // True: the running one waits by now, and is not the caller's any more.
+    virtual bool run_at_join(task_header* /*task*/, join_wait& /*wait*/) noexcept { return false; }
 
     // The program's, if it has hooks for tasks or their turns are measured; else null. Constant
     // while there are tasks.

@@ -35,8 +35,11 @@ inline constexpr std::uint32_t search_rounds_max = 24;
 
 // Turns between two searches of a worker that has only tasks that yield. A search without a find is
 // two locked operations and a look at every queue, several times what such a turn takes; a task
-// that waits elsewhere for this worker is found a microsecond later.
+// that waits elsewhere for this worker is found a microsecond later. When the turns are longer, as
+// those of a computation that gives way now and then, the second number is the limit: otherwise a
+// task waited for eight of them.
 inline constexpr std::uint32_t yields_per_search = 8;
+inline constexpr std::uint64_t yields_search_ns = 5'000;
 
 // Between two looks at the queues while a worker spins before it sleeps. A look takes the line that
 // producers write away from them, and finds one task at a time where a later one finds many: with a

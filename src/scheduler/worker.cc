@@ -108,9 +108,13 @@ void worker::run(const atomic<std::uint32_t>& stop) noexcept {
     stop_searching();
 }
 
-// Nothing is ready but tasks that have yielded, and others were asked for work a few turns ago.
+// Nothing is ready but tasks that have yielded, and others were asked for work a moment ago.
 bool worker::is_only_yielding() noexcept {
-    return (deferred_.count != 0 || bound.has_deferred()) && ++yields_ % yields_per_search != 0;
+    const std::uint64_t asked_ago_ns = this_thread.coarse_ns - yields_asked_ns_;
+    const bool is_only = (deferred_.count != 0 || bound.has_deferred()) &&
+        ++yields_ % yields_per_search != 0 && asked_ago_ns < yields_search_ns;
+    yields_asked_ns_ = is_only ? yields_asked_ns_ : this_thread.coarse_ns;
+    return is_only;
 }
 
 void worker::begin_turn(task_header* task) noexcept {

@@ -220,7 +220,8 @@ private:
     std::uint32_t robbed_tasks_ = 0;
     std::uint64_t robbed_at_ns_ = 0;
     std::uint32_t rest_looks_ = 0;
-    std::uint32_t yields_ = 0; // of is_only_yielding
+    std::uint32_t yields_ = 0; // of is_only_yielding, and so is the next
+    std::uint64_t yields_asked_ns_ = 0;
     std::uint32_t nested_ = 0; // turns inside turns
     bool is_searching_ = false;
     bool is_turn_of_ring_ = false;

@@ -372,10 +372,10 @@ void worker::maintain() noexcept {
     until_maintain_ = pool_.settings.event_interval;
     is_delivering_ = true;
     driver_->poll(true);
+    after_driver();
     if (!is_lone()) {
         let_go_of_held();
     }
-    after_driver();
     pace_.end(counters.polls.load_relaxed(), this_thread.coarse_ns);
     private_streak_ = static_cast<std::uint32_t>(std::clamp<double>(
         private_streak_ns / std::max(pace_.mean_ns(), 1.0), private_streak_min, private_streak_max
@@ -388,7 +388,7 @@ void worker::after_driver() noexcept {
     is_delivering_ = true;
     wheel.advance(this_thread.coarse_ns);
     is_delivering_ = false;
-    if (!is_searching_ && queue.size() > 1 && !profit_.is_resting(this_thread.coarse_ns)) {
+    if (!is_searching_ && queue.size() > 1) {
         wake_another();
     }
 }

@@ -65,6 +65,14 @@ void notify::wake_one(bool newest) noexcept {
 }
 
 void notify::notify_waiters() noexcept {
+    // Nobody waits: those who enroll are not held up by the lock.
+    std::uint64_t seen = word_.load_relaxed();
+    while ((seen & waiting) == 0) {
+        // release: pairs with the acquire in notified() and try_consume.
+        if (word_.cas_weak_release(seen, seen + one_round)) {
+            return;
+        }
+    }
     detail::wake_list ready;
     {
         const detail::sync_guard hold(lock_);

@@ -43,12 +43,8 @@ detail::wait_node::cancel_result notify::withdraw(detail::wait_node* node) noexc
 
 void notify::wake_one(bool newest) noexcept {
     detail::sync_guard hold(lock_);
-    std::uint64_t word = word_.load_relaxed();
-    while ((word & waiting) == 0) {
-        // The last waiter has given up meanwhile. release: as in notify_one.
-        if (word_.cas_weak_release(word, word | permit)) {
-            return;
-        }
+    if (try_keep()) {
+        return; // the last waiter has given up meanwhile
     }
     detail::sync_wait* chosen = nullptr;
     if (newest) {
@@ -65,13 +61,8 @@ void notify::wake_one(bool newest) noexcept {
 }
 
 void notify::notify_waiters() noexcept {
-    // Nobody waits: those who enroll are not held up by the lock.
-    std::uint64_t seen = word_.load_relaxed();
-    while ((seen & waiting) == 0) {
-        // release: pairs with the acquire in notified() and try_consume.
-        if (word_.cas_weak_release(seen, seen + one_round)) {
-            return;
-        }
+    if (try_change([](std::uint64_t word) { return word + one_round; })) {
+        return; // without the lock, which would hold up those who enroll
     }
     detail::wake_list ready;
     {

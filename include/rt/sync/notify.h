@@ -84,17 +84,24 @@ private:
 
     static const detail::sync_wait_type wait_type;
 
-    // Leaves a permit, unless somebody waits.
-    [[nodiscard]] bool try_keep() noexcept {
+    // Changes the word to `next` of it, unless somebody waits.
+    template<typename Next>
+    [[nodiscard]] bool try_change(Next next) noexcept {
         std::uint64_t word = word_.load_relaxed();
         while ((word & waiting) == 0) {
-            // release: pairs with the acquire in try_consume. Needed even if the permit is there
-            // already: what was done before this call must be seen by the one that takes it.
-            if (word_.cas_weak_release(word, word | permit)) {
+            // release: pairs with the acquire in notified() and try_consume. Needed even if the
+            // permit is there already: what was done before this call must be seen by the one that
+            // takes it.
+            if (word_.cas_weak_release(word, next(word))) {
                 return true;
             }
         }
         return false;
+    }
+
+    // Leaves a permit, unless somebody waits.
+    [[nodiscard]] bool try_keep() noexcept {
+        return try_change([](std::uint64_t word) { return word | permit; });
     }
 
     static constexpr std::uint64_t round_of(std::uint64_t word) noexcept {

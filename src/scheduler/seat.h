@@ -19,6 +19,8 @@
 #include "base/lock.h"
 #include "scheduler/thread_listener.h"
 
+#include <utility>
+
 namespace rt::scheduler {
 
 class seat {
@@ -33,12 +35,10 @@ public:
     [[nodiscard]] bool take(thread_listener& listener) noexcept {
         {
             const base::guard hold(lock_);
-            if (sitting_ == nullptr) {
-                sitting_ = &listener;
+            if (sit_if_free(listener)) {
                 return true;
             }
-            (last_ == nullptr ? first_ : last_->next) = &listener;
-            last_ = &listener;
+            *link_to(nullptr) = &listener;
         }
         return wait(listener);
     }
@@ -46,26 +46,18 @@ public:
     // The same, but does not wait.
     [[nodiscard]] bool try_take(thread_listener& listener) noexcept {
         const base::guard hold(lock_);
-        if (sitting_ != nullptr) {
-            return false;
-        }
-        sitting_ = &listener;
-        return true;
+        return sit_if_free(listener);
     }
 
     // For a shutdown, whose listener belongs to no task: takes it, or becomes the next in line and
     // asks the one that sits to leave. False: the caller makes its worker look, and calls wait().
     [[nodiscard]] bool demand(thread_listener& listener) noexcept {
         const base::guard hold(lock_);
-        if (sitting_ == nullptr) {
-            sitting_ = &listener;
+        if (sit_if_free(listener)) {
             return true;
         }
         listener.next = first_;
         first_ = &listener;
-        if (last_ == nullptr) {
-            last_ = &listener;
-        }
         sitting_->ask(); // it can not go before the lock is given back
         return false;
     }
@@ -98,27 +90,35 @@ public:
     }
 
 private:
-    // False: it is not in the list.
-    [[nodiscard]] bool remove(thread_listener& one) noexcept {
-        thread_listener* before = nullptr;
-        for (thread_listener* each = first_; each != nullptr; each = each->next) {
-            if (each == &one) {
-                (before == nullptr ? first_ : before->next) = each->next;
-                if (last_ == each) {
-                    last_ = before;
-                }
-                each->next = nullptr;
-                return true;
-            }
-            before = each;
+    // The following need lock_.
+    [[nodiscard]] bool sit_if_free(thread_listener& listener) noexcept {
+        if (sitting_ != nullptr) {
+            return false;
         }
-        return false;
+        sitting_ = &listener;
+        return true;
+    }
+    // The link in the line that points to `one`, or the last one, which is null.
+    [[nodiscard]] thread_listener** link_to(const thread_listener* one) noexcept {
+        thread_listener** link = &first_;
+        while (*link != nullptr && *link != one) {
+            link = &(*link)->next;
+        }
+        return link;
+    }
+    // False: it is not in the line.
+    [[nodiscard]] bool remove(thread_listener& one) noexcept {
+        thread_listener** const link = link_to(&one);
+        if (*link == nullptr) {
+            return false;
+        }
+        *link = std::exchange(one.next, nullptr);
+        return true;
     }
 
     base::futex_lock lock_{base::lock_rank::current_thread_seat};
     thread_listener* sitting_ = nullptr; // guarded by lock_, and so are the next
     thread_listener* first_ = nullptr;   // those that wait, in the order of their coming
-    thread_listener* last_ = nullptr;
 };
 
 } // namespace rt::scheduler

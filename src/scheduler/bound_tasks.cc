@@ -22,20 +22,13 @@ using detail::this_thread;
 using metrics::worker_counters;
 
 bound_tasks::~bound_tasks() {
-    RT_ASSERT(ready_.first == nullptr && deferred_.first == nullptr && inbound_.is_empty());
-}
-
-void bound_tasks::append(task_chain& list, task_chain added) noexcept {
-    added.last->queue_next = nullptr;
-    (list.last == nullptr ? list.first : list.last->queue_next) = added.first;
-    list.last = added.last;
-    list.count += added.count;
+    RT_ASSERT(ready_.is_empty() && deferred_.is_empty() && inbound_.is_empty());
 }
 
 void bound_tasks::schedule(task_header* task) noexcept {
     if (this_thread.worker == owner_) {
         owner_->counters.local_schedules.bump_relaxed(1);
-        append(ready_, {task, task, 1});
+        ready_.push(task);
         depth_.bump_relaxed(1);
         return;
     }
@@ -69,16 +62,10 @@ void bound_tasks::push_inbound(task_header* task) noexcept {
 }
 
 task_header* bound_tasks::pop() noexcept {
-    task_header* const task = ready_.first;
-    if (task == nullptr) {
-        return nullptr;
+    task_header* const task = ready_.pop();
+    if (task != nullptr) {
+        depth_.store_relaxed(ready_.count + deferred_.count);
     }
-    ready_.first = task->queue_next;
-    if (ready_.first == nullptr) {
-        ready_.last = nullptr;
-    }
-    --ready_.count;
-    depth_.store_relaxed(ready_.count + deferred_.count);
     return task;
 }
 
@@ -90,21 +77,19 @@ void bound_tasks::take_inbound() noexcept {
         }
         left -= chain.count;
         metrics::add(&worker_counters::injected, chain.count);
-        append(ready_, chain);
+        ready_.append(chain);
         depth_.store_relaxed(ready_.count + deferred_.count);
     }
 }
 
 void bound_tasks::defer(task_header* task) noexcept {
     metrics::count(&worker_counters::yields);
-    append(deferred_, {task, task, 1});
+    deferred_.push(task);
     depth_.store_relaxed(ready_.count + deferred_.count);
 }
 
 void bound_tasks::take_deferred() noexcept {
-    if (const task_chain chain = std::exchange(deferred_, {}); chain.first != nullptr) {
-        append(ready_, chain);
-    }
+    ready_.append(std::exchange(deferred_, {}));
 }
 
 } // namespace rt::scheduler

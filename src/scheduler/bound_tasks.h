@@ -56,7 +56,7 @@ public:
 
     // Takes the next one, or null.
     [[nodiscard]] task_header* pop() noexcept;
-    [[nodiscard]] bool has_ready() const noexcept { return ready_.first != nullptr; }
+    [[nodiscard]] bool has_ready() const noexcept { return !ready_.is_empty(); }
 
     // Moves what other threads have queued to the end of the list.
     void take_inbound() noexcept;
@@ -64,7 +64,7 @@ public:
     // Puts a task that yielded behind the driver's next turn, and those to the end of the list.
     void defer(task_header* task) noexcept;
     void take_deferred() noexcept;
-    [[nodiscard]] bool has_deferred() const noexcept { return deferred_.first != nullptr; }
+    [[nodiscard]] bool has_deferred() const noexcept { return !deferred_.is_empty(); }
 
     // Refuses further tasks, which can only be new ones: whoever spawns one cancels it.
     void close() noexcept { inbound_.close(); }
@@ -77,7 +77,6 @@ public:
     }
 
 private:
-    static void append(task_chain& list, task_chain added) noexcept;
     void push_inbound(task_header* task) noexcept;
 
     worker* owner_ = nullptr;           // constant while there are tasks

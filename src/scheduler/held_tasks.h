@@ -11,10 +11,9 @@
 // Threads: the owner; at shutdown the leader, with the owner at rest. size() by any.
 #pragma once
 
-#include "scheduler/local_queue.h"
+#include "scheduler/task_chain.h"
 
 #include <rt/detail/atomic.h>
-#include <rt/detail/header.h>
 
 #include <cstdint>
 
@@ -22,44 +21,35 @@ namespace rt::scheduler {
 
 class held_tasks {
 public:
-    void push(detail::task_header* task) noexcept {
-        task->queue_next = nullptr;
-        (last_ == nullptr ? first_ : last_->queue_next) = task;
-        last_ = task;
-        size_.bump_relaxed(1);
+    void push(task_header* task) noexcept {
+        tasks_.push(task);
+        publish();
     }
 
-    void append(task_chain chain) noexcept {
-        if (chain.count != 0) {
-            (last_ == nullptr ? first_ : last_->queue_next) = chain.first;
-            last_ = chain.last;
-            last_->queue_next = nullptr;
-            size_.bump_relaxed(chain.count);
-        }
+    void append(const task_chain& chain) noexcept {
+        tasks_.append(chain);
+        publish();
     }
 
     // The oldest task, or null.
-    [[nodiscard]] detail::task_header* pop() noexcept {
-        detail::task_header* const task = first_;
+    [[nodiscard]] task_header* pop() noexcept {
+        task_header* const task = tasks_.pop();
         if (task != nullptr) {
-            first_ = task->queue_next;
-            if (first_ == nullptr) {
-                last_ = nullptr;
-            }
-            size_.store_relaxed(size_.load_relaxed() - 1);
+            publish();
         }
         return task;
     }
 
-    [[nodiscard]] bool is_empty() const noexcept { return first_ == nullptr; }
+    [[nodiscard]] bool is_empty() const noexcept { return tasks_.is_empty(); }
 
     // A moment old for other threads.
     [[nodiscard]] std::uint32_t size() const noexcept { return size_.load_relaxed(); }
 
 private:
-    detail::task_header* first_ = nullptr;
-    detail::task_header* last_ = nullptr;
-    atomic<std::uint32_t> size_{0};
+    void publish() noexcept { size_.store_relaxed(tasks_.count); }
+
+    task_chain tasks_;
+    atomic<std::uint32_t> size_{0}; // of tasks_
 };
 
 } // namespace rt::scheduler

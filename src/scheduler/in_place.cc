@@ -59,13 +59,6 @@ using metrics::worker_counters;
 
 namespace {
 
-void append(task_chain& chain, task_header* task) noexcept {
-    task->queue_next = nullptr;
-    (chain.last == nullptr ? chain.first : chain.last->queue_next) = task;
-    chain.last = task;
-    ++chain.count;
-}
-
 // The thread of a stand-in.
 void stand_in_main(pool_state& pool, worker& self) {
     const auto workers = static_cast<std::uint32_t>(pool.workers.size());
@@ -255,20 +248,17 @@ void worker::end_late_turn() noexcept {
 void worker::give_away() noexcept {
     task_chain all;
     while (task_header* const task = next_queued()) {
-        append(all, task);
+        all.push(task);
     }
     while (task_header* const task = fresh_.pop_oldest()) {
-        append(all, task);
+        all.push(task);
     }
     if (task_header* const task = std::exchange(lifo_, nullptr)) {
-        append(all, task);
+        all.push(task);
     }
-    task_header* deferred = std::exchange(deferred_, {}).first;
-    while (deferred != nullptr) {
-        append(all, std::exchange(deferred, deferred->queue_next));
-    }
+    all.append(std::exchange(deferred_, {}));
     publish_private();
-    if (all.count != 0) {
+    if (!all.is_empty()) {
         pool_.inject(node, all);
     }
 }

@@ -46,10 +46,7 @@ void inject_queue::accept(task_chain chain) noexcept {
     ++entered_;
     size_.store_relaxed(size_.load_relaxed() + chain.count);
     if (spilled_.count != 0 || !has_room(chain.count)) [[unlikely]] {
-        chain.last->queue_next = nullptr;
-        (spilled_.count == 0 ? spilled_.first : spilled_.last->queue_next) = chain.first;
-        spilled_.last = chain.last;
-        spilled_.count += chain.count;
+        spilled_.append(chain);
         return;
     }
     task_header* task = chain.first;
@@ -83,10 +80,7 @@ bool inject_queue::grow(std::size_t wanted) noexcept {
 // Moves what was spilled into the buffer, as far as there is room.
 void inject_queue::refill() noexcept {
     while (spilled_.count != 0 && has_room(1)) {
-        task_header* const task = spilled_.first;
-        spilled_.first = task->queue_next;
-        --spilled_.count;
-        append(task);
+        append(spilled_.pop());
     }
 }
 

@@ -18,21 +18,14 @@
 // it reuses a slot, comes after the thief's reads of that slot.
 #pragma once
 
+#include "scheduler/task_chain.h"
+
 #include <rt/detail/atomic.h>
 #include <rt/detail/header.h>
 
 #include <cstdint>
 
 namespace rt::scheduler {
-
-using detail::task_header;
-
-// A chain of tasks linked by queue_next.
-struct task_chain {
-    task_header* first = nullptr;
-    task_header* last = nullptr;
-    std::uint32_t count = 0;
-};
 
 template<std::uint32_t Capacity>
 class basic_local_queue {

@@ -15,7 +15,6 @@
 #include <rt/join.h>
 
 #include <algorithm>
-#include <utility>
 
 namespace rt::scheduler {
 
@@ -103,12 +102,18 @@ private:
     offload::pool* const former_pool_;
 };
 
-void run_until(pool_state& state, const atomic<std::uint32_t>& stop) noexcept {
+// Until the listener's task has ended or a shutdown wants the seat, which is the caller's. `root`:
+// a task to begin with, or null.
+void drive(pool_state& state, thread_listener& listener, task_header* root) noexcept {
+    const sitting here(state);
+    if (root != nullptr) {
+        state.facade->schedule_new(root);
+    }
     if (state.settings.seed == 0) {
-        state.workers[0]->run(stop);
+        state.workers[0]->run(listener.word);
     } else {
         const base::random_source former = tasks::exchange_order(state.next_order());
-        state.workers[0]->run(stop);
+        state.workers[0]->run(listener.word);
         tasks::exchange_order(former);
     }
 }
@@ -119,22 +124,17 @@ void run_until(pool_state& state, const atomic<std::uint32_t>& stop) noexcept {
 void pool::run_on_this_thread(task_header* root, thread_listener& listener) noexcept {
     pool_state& state = *state_;
     // acquire: as in worker::run. Once the pool has ended nothing may be left with its worker.
-    bool has_seat = state.phase.load_acquire() == phase_running && state.driving.try_take(listener);
-    bool is_queued = !has_seat;
-    if (is_queued) {
+    if (state.phase.load_acquire() == phase_running && state.driving.try_take(listener)) {
+        drive(state, listener, root);
+    } else {
         schedule_new(root);
+        if (state.driving.take(listener)) {
+            drive(state, listener, nullptr);
+        }
     }
-    do {
-        if (!has_seat && !state.driving.take(listener)) {
-            return;
-        }
-        has_seat = false;
-        const sitting here(state);
-        if (!std::exchange(is_queued, true)) {
-            schedule_new(root);
-        }
-        run_until(state, listener.word);
-    } while (listener.was_asked());
+    while (listener.was_asked() && state.driving.take(listener)) {
+        drive(state, listener, nullptr);
+    }
 }
 
 void pool::run_root(const detail::join_handle_base& root) noexcept {

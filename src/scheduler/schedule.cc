@@ -70,7 +70,7 @@ void worker::push(task_header* task) noexcept {
 
 // A task that was woken in a turn: to the ring, where others can have it, or to those behind it.
 void worker::push_woken(task_header* task) noexcept {
-    if (is_lone() || may_hold()) {
+    if (may_hold()) {
         held_.push(task);
         return;
     }
@@ -79,15 +79,22 @@ void worker::push_woken(task_header* task) noexcept {
     notify_soon();
 }
 
+// Others can have them from now on, if there are others.
 void worker::let_go_of_held() noexcept {
+    if (is_lone()) {
+        return;
+    }
     while (task_header* const task = held_.pop()) {
         push(task);
     }
 }
 
-// Whether what this turn has woken may wait for this worker: sharing does not pay, and the turn is
-// young.
+// Whether what this turn has woken may wait for this worker: there is no other, or sharing does not
+// pay and the turn is young.
 bool worker::may_hold() noexcept {
+    if (is_lone()) {
+        return true;
+    }
     if (!profit_.is_resting(this_thread.coarse_ns)) {
         return false;
     }
@@ -245,10 +252,7 @@ void worker::wake_another() noexcept {
 void worker::defer(task_header* task) noexcept {
     const queue_use use(*this);
     metrics::count(&worker_counters::yields);
-    task->queue_next = nullptr;
-    (deferred_.last == nullptr ? deferred_.first : deferred_.last->queue_next) = task;
-    deferred_.last = task;
-    ++deferred_.count;
+    deferred_.push(task);
     has_private_.store_relaxed(true);
 }
 
@@ -282,17 +286,8 @@ void worker::on_kick() noexcept {
             break;
         }
     }
-    while (deferred_.first != nullptr) {
-        task_header* const task = deferred_.first;
-        task_header* const following = task->queue_next;
-        if (!queue.try_push(task)) {
-            break;
-        }
-        deferred_.first = following;
-        --deferred_.count;
-    }
-    if (deferred_.first == nullptr) {
-        deferred_ = {};
+    while (!deferred_.is_empty() && queue.has_room()) {
+        static_cast<void>(queue.try_push(deferred_.pop()));
     }
     publish_private();
     driver_->kick();

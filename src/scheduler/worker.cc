@@ -40,7 +40,7 @@ worker::worker(pool_state& pool, std::uint32_t own_index, std::uint32_t own_node
 
 worker::~worker() {
     RT_ASSERT(
-        queue.is_empty() && lifo_ == nullptr && fresh_.size() == 0 && deferred_.count == 0 &&
+        queue.is_empty() && lifo_ == nullptr && fresh_.size() == 0 && deferred_.is_empty() &&
         held_.is_empty()
     );
 }
@@ -110,11 +110,12 @@ void worker::run(const atomic<std::uint32_t>& stop) noexcept {
 
 // Nothing is ready but tasks that have yielded, and others were asked for work a moment ago.
 bool worker::is_only_yielding() noexcept {
-    const std::uint64_t asked_ago_ns = this_thread.coarse_ns - yields_asked_ns_;
-    const bool is_only = (deferred_.count != 0 || bound.has_deferred()) &&
-        ++yields_ % yields_per_search != 0 && asked_ago_ns < yields_search_ns;
-    yields_asked_ns_ = is_only ? yields_asked_ns_ : this_thread.coarse_ns;
-    return is_only;
+    if (has_deferred() && ++yields_ % yields_per_search != 0 &&
+        this_thread.coarse_ns - yields_asked_ns_ < yields_search_ns) {
+        return true;
+    }
+    yields_asked_ns_ = this_thread.coarse_ns; // the caller asks them now
+    return false;
 }
 
 void worker::begin_turn(task_header* task) noexcept {
@@ -274,7 +275,7 @@ task_header* worker::search() noexcept {
 // Spins for a while before the sleep that seems to come (park_spin.h): for what others make
 // visible, and for the kernel's completions, which the park finds then.
 task_header* worker::look_around() noexcept {
-    if (!spin_.is_worth() || deferred_.count != 0 || bound.has_deferred()) {
+    if (!spin_.is_worth() || has_deferred()) {
         return nullptr;
     }
     const std::uint64_t begin_ns = base::monotonic_ns();
@@ -373,9 +374,7 @@ void worker::maintain() noexcept {
     is_delivering_ = true;
     driver_->poll(true);
     after_driver();
-    if (!is_lone()) {
-        let_go_of_held();
-    }
+    let_go_of_held();
     pace_.end(counters.polls.load_relaxed(), this_thread.coarse_ns);
     private_streak_ = static_cast<std::uint32_t>(std::clamp<double>(
         private_streak_ns / std::max(pace_.mean_ns(), 1.0), private_streak_min, private_streak_max
@@ -394,7 +393,7 @@ void worker::after_driver() noexcept {
 }
 
 void worker::park() noexcept {
-    if (deferred_.count != 0 || bound.has_deferred()) {
+    if (has_deferred()) {
         maintain();
         return;
     }

@@ -147,6 +147,9 @@ private:
     [[nodiscard]] task_header* next_injected(std::size_t most) noexcept;
     [[nodiscard, gnu::noinline]] task_header* next_from_others() noexcept;
     [[nodiscard]] task_header* next() noexcept;
+    [[nodiscard]] bool has_deferred() const noexcept {
+        return !deferred_.is_empty() || bound.has_deferred();
+    }
     [[nodiscard]] bool is_only_yielding() noexcept;
     [[nodiscard]] task_header* search() noexcept;
     [[nodiscard]] task_header* steal() noexcept;
@@ -164,7 +167,7 @@ private:
     }
     void publish_private() noexcept {
         has_private_.store_relaxed(
-            lifo_ != nullptr || fresh_.size() != 0 || deferred_.count != 0 || !held_.is_empty()
+            lifo_ != nullptr || fresh_.size() != 0 || !deferred_.is_empty() || !held_.is_empty()
         );
     }
     // Marks the worker's own use of its queues inside a turn, for on_kick.

@@ -154,10 +154,7 @@ struct absence {
     void give_away(unsigned self) {
         rt_model::scheduler::task_chain all;
         while (task_header* const task = workers[self].queue.pop()) {
-            task->queue_next = nullptr;
-            (all.last == nullptr ? all.first : all.last->queue_next) = task;
-            all.last = task;
-            ++all.count;
+            all.push(task);
         }
         if (all.count != 0) {
             check(injected.push_chain(all), "the queue is open");

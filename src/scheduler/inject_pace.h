@@ -8,13 +8,15 @@
 // exponentially weighted average, 200 us divided by it, clamped. Where Tokio weighs a batch of n
 // turns with 1 - 0.9^n, this takes n/64, at most 1: the batches here end at the driver's poll,
 // where the clock is read anyway, and a full one replaces the average in both. A poll that found
-// nothing is part of the batch.
+// nothing is part of the batch. Small ones are put together, until there are batch_turns or
+// batch_ns of them: the divisions were a tenth of a short block_on on a current_thread runtime.
 //
 // Threads: the worker.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 namespace rt::scheduler {
 
@@ -37,19 +39,26 @@ public:
         now_ns_ = now_ns;
     }
 
-    // It has ended, and the next one begins.
-    void end(std::uint64_t turn, std::uint64_t now_ns) noexcept {
-        const std::uint64_t turns = turn - turn_;
-        if (turns != 0 && now_ns > now_ns_) {
-            take(turns, now_ns - now_ns_);
+    // It has ended, and the next one begins. True: the mean has changed.
+    [[nodiscard]] bool end(std::uint64_t turn, std::uint64_t now_ns) noexcept {
+        if (turn != turn_ && now_ns > now_ns_) {
+            turns_ += turn - turn_;
+            elapsed_ns_ += now_ns - now_ns_;
         }
         begin(turn, now_ns);
+        if (turns_ < batch_turns && elapsed_ns_ < batch_ns) {
+            return false;
+        }
+        take(std::exchange(turns_, 0), std::exchange(elapsed_ns_, 0));
+        return true;
     }
 
     static constexpr std::uint64_t target_ns = 200'000;
     static constexpr std::uint32_t interval_first = 61;
     static constexpr std::uint32_t interval_min = 2;
     static constexpr std::uint32_t interval_max = 127;
+    static constexpr std::uint64_t batch_turns = 32;
+    static constexpr std::uint64_t batch_ns = 50'000;
 
 private:
     void take(std::uint64_t turns, std::uint64_t elapsed_ns) noexcept {
@@ -68,6 +77,8 @@ private:
     double mean_ns_ = static_cast<double>(target_ns) / interval_first; // of a turn
     std::uint64_t turn_ = 0;                                           // where the batch began
     std::uint64_t now_ns_ = 0;
+    std::uint64_t turns_ = 0;      // that have ended, but are not in the mean yet
+    std::uint64_t elapsed_ns_ = 0; // what they took
 };
 
 } // namespace rt::scheduler

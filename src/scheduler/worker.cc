@@ -169,17 +169,18 @@ task_header* worker::next_local() noexcept {
             return task;
         }
     }
-    // The ring has had its turns, or nothing to run: then the spawn that has waited longest has one
-    // and the streaks begin again.
-    const bool is_streak_over = private_left_ == 0;
-    private_left_ = private_streak_;
-    lifo_left_ = lifo_streak_max;
-    ring_left_ = ring_streak_max;
-    if (is_streak_over) {
+    // The ring has had its turns, or nothing to run: then the spawn that has waited longest may
+    // have one, and the streaks begin again.
+    if (private_left_ == 0 && !oldest_.end(fresh_.size()) && oldest_.is_due()) {
         if (task_header* const task = fresh_.pop_oldest()) {
+            oldest_.begin(fresh_.size());
+            ring_left_ = 0; // straight back to here
             return task;
         }
     }
+    private_left_ = private_streak_;
+    lifo_left_ = lifo_streak_max;
+    ring_left_ = ring_streak_max;
     if (task_header* const task = take_private()) {
         return task;
     }
@@ -375,11 +376,19 @@ void worker::maintain() noexcept {
     driver_->poll(true);
     after_driver();
     let_go_of_held();
-    pace_.end(counters.polls.load_relaxed(), this_thread.coarse_ns);
-    private_streak_ = static_cast<std::uint32_t>(std::clamp<double>(
-        private_streak_ns / std::max(pace_.mean_ns(), 1.0), private_streak_min, private_streak_max
-    ));
+    if (pace_.end(counters.polls.load_relaxed(), this_thread.coarse_ns)) {
+        adapt_streaks();
+    }
     take_deferred();
+}
+
+// The mean time of a turn has changed.
+void worker::adapt_streaks() noexcept {
+    const double turn_ns = std::max(pace_.mean_ns(), 1.0);
+    private_streak_ = static_cast<std::uint32_t>(
+        std::clamp<double>(private_streak_ns / turn_ns, private_streak_min, private_streak_max)
+    );
+    oldest_.set_streak_ns(private_streak_ * turn_ns);
 }
 
 void worker::after_driver() noexcept {

@@ -18,6 +18,7 @@
 #include "scheduler/held_tasks.h"
 #include "scheduler/inject_pace.h"
 #include "scheduler/local_queue.h"
+#include "scheduler/oldest_pace.h"
 #include "scheduler/park_spin.h"
 #include "scheduler/parker.h"
 #include "scheduler/scheduler.h"
@@ -191,6 +192,7 @@ private:
     void report_steal() noexcept;
     void stop_searching() noexcept;
     void maintain() noexcept;
+    void adapt_streaks() noexcept;
     void take_deferred() noexcept;
     void park() noexcept;
     bool sleep(std::int64_t deadline_ns) noexcept; // true: another thread asked for the worker
@@ -218,6 +220,7 @@ private:
     std::uint32_t private_left_ = private_streak_max;   // turns until the ring has some
     std::uint32_t lifo_left_ = lifo_streak_max;         // of these, from the LIFO slot in a row
     std::uint32_t ring_left_ = ring_streak_max;         // turns that the ring has then
+    oldest_pace oldest_;
     park_spin spin_;
     worker* robbed_ = nullptr; // whom the last steal was from, until it is reported
     std::uint32_t robbed_tasks_ = 0;

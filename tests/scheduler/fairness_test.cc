@@ -264,6 +264,70 @@ Test(fairness, b009_b010_b011_beside_all_of_them) {
     check(load::all);
 }
 
+// ---- new tasks below others ---------------------------------------------------------------------
+
+namespace {
+
+using flag = rt::atomic<bool>;
+using counter = rt::atomic<std::uint32_t>;
+
+task<void> counts(counter* begun) {
+    begun->add_relaxed(1);
+    co_return;
+}
+
+// The root of a tree: what it spawns comes before the other roots.
+task<void> grows(counter* begun) {
+    for (int i = 0; i < 3; ++i) {
+        rt::spawn(counts, begun).detach();
+    }
+    begun->add_relaxed(1);
+    co_return;
+}
+
+task<void> respawns_until(const flag* is_over, counter* chains) {
+    if (!is_over->load_relaxed()) {
+        rt::spawn(respawns_until, is_over, chains).detach();
+    } else {
+        chains->sub_relaxed(1);
+    }
+    co_return;
+}
+
+// Chains that never end beside many tasks that were spawned before them on the same worker.
+task<void> all_begin(std::uint32_t workers) {
+    constexpr std::uint32_t roots = 40;
+    constexpr std::uint32_t leaves = 400;
+    counter begun{0};
+    flag is_over{false};
+    counter chains{2 * workers};
+    for (std::uint32_t i = 0; i < leaves; ++i) {
+        rt::spawn(counts, &begun).detach();
+    }
+    for (std::uint32_t i = 0; i < roots; ++i) {
+        rt::spawn(grows, &begun).detach();
+    }
+    for (std::uint32_t i = 0; i < 2 * workers; ++i) {
+        rt::spawn(respawns_until, &is_over, &chains).detach();
+    }
+    while (begun.load_relaxed() != leaves + 4 * roots) {
+        co_await rt::yield();
+    }
+    is_over.store_relaxed(true);
+    while (chains.load_relaxed() != 0) {
+        co_await rt::yield();
+    }
+}
+
+} // namespace
+
+// Newest first would let neither the leaves nor the roots below the chains begin.
+Test(fairness, new_tasks_begin_below_chains_of_spawns) {
+    everywhere([](rt::runtime& runtime) {
+        runtime.block_on(all_begin(runtime.get_handle().worker_count()));
+    });
+}
+
 // ---- how long a place may be preferred ----------------------------------------------------------
 
 namespace {

@@ -16,7 +16,7 @@ std::uint32_t after(inject_pace pace, int batches, std::uint64_t turns, std::uin
     for (int i = 0; i < batches; ++i) {
         turn += turns;
         now += turns * turn_ns;
-        pace.end(turn, now);
+        static_cast<void>(pace.end(turn, now));
     }
     return pace.interval();
 }
@@ -42,6 +42,28 @@ Test(inject_pace, b056_weighs_small_batches_less) {
     const std::uint32_t one_slow_turn = after(inject_pace(0), 1, 1, 1'000'000);
     cr_assert_gt(one_slow_turn, 2U);
     cr_assert_lt(one_slow_turn, 61U);
+}
+
+Test(inject_pace, b056_puts_small_batches_together) {
+    inject_pace pace(0);
+    std::uint64_t now = 1000;
+    pace.begin(0, now);
+    for (std::uint64_t turn = 1; turn < inject_pace::batch_turns; ++turn) {
+        pace.begin(turn - 1, now); // as after a sleep, whose time does not count
+        cr_assert_not(pace.end(turn, now += 1000));
+        cr_assert_eq(pace.interval(), 61U);
+        now += 1'000'000;
+    }
+    pace.begin(inject_pace::batch_turns - 1, now);
+    cr_assert(pace.end(inject_pace::batch_turns, now + 1000));
+    cr_assert_gt(pace.interval(), 61U);
+}
+
+Test(inject_pace, b056_takes_a_long_turn_at_once) {
+    inject_pace pace(0);
+    pace.begin(0, 1000);
+    cr_assert(pace.end(1, 1000 + inject_pace::batch_ns));
+    cr_assert_lt(pace.interval(), 61U);
 }
 
 Test(inject_pace, b052_keeps_to_a_fixed_interval) {

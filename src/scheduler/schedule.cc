@@ -192,8 +192,9 @@ void worker::share_fresh() noexcept {
         return;
     }
     if (profit_.is_resting(this_thread.coarse_ns)) {
-        // The coarse time is as old as the last look at the driver; turns may have become long.
-        if (++rest_looks_ % rest_look_interval != 0 || profit_.is_resting(pool_.clock.now_ns())) {
+        // The coarse time is as old as the last look at the driver; turns may have become long. A
+        // look at the clock takes half as long as an empty turn, so it is one per streak.
+        if (++rest_looks_ % private_streak_ != 0 || profit_.is_resting(pool_.clock.now_ns())) {
             return;
         }
     }

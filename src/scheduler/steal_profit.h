@@ -22,7 +22,9 @@
 // the watchdog is a turn that wakes somebody first, computes for long then, and follows short ones.
 //
 // Tried and not kept: to take a theft that ended within one turn of the victim's for a good one.
-// The receiver's turn of 10 us in the above is longer than most of what is stolen meanwhile.
+// The receiver's turn of 10 us in the above is longer than most of what is stolen meanwhile. To
+// offer fewer tasks after a bad theft and as many as take 100 us after a good one, with reports
+// over 16 tasks: fib25_spawn_one 1.10, the others the same.
 //
 // Threads: thieves write, the victim reads; relaxed, because it is a hint. A rest that is lost when
 // two thieves report at once is reported again.

@@ -26,9 +26,6 @@ inline constexpr std::uint32_t ring_streak_max = 16;
 // stack each.
 inline constexpr std::uint32_t nested_max = 32;
 
-// Turns between two looks at the clock while a worker rests from sharing.
-inline constexpr std::uint32_t rest_look_interval = 8;
-
 // Rounds over the victims that a searcher makes while one of them has private tasks, before it
 // sleeps: about as long as a wake-up costs the victim that would have to wake it.
 inline constexpr std::uint32_t search_rounds_max = 24;

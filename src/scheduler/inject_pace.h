@@ -39,6 +39,9 @@ public:
         now_ns_ = now_ns;
     }
 
+    // The next batch to end is not counted: when it began is not known.
+    void pause() noexcept { now_ns_ = UINT64_MAX; }
+
     // It has ended, and the next one begins. True: the mean has changed.
     [[nodiscard]] bool end(std::uint64_t turn, std::uint64_t now_ns) noexcept {
         if (turn != turn_ && now_ns > now_ns_) {

@@ -69,7 +69,9 @@ void worker::enter() noexcept {
     this_thread.driver = driver_.get();
     this_thread.scheduler = pool_.facade;
     this_thread.runtime = pool_.owner;
-    this_thread.coarse_ns = pool_.clock.now_ns();
+    // A current_thread worker enters with each block_on, and soon reads the clock in any case.
+    this_thread.coarse_ns = pool_.clock.coarse_ns();
+    pace_.pause();
     metrics::this_worker = &counters;
     tid.store_relaxed(base::thread_id());
     state.store_relaxed(worker_state::running);

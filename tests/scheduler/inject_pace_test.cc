@@ -71,6 +71,15 @@ Test(inject_pace, b052_keeps_to_a_fixed_interval) {
     cr_assert_eq(after(inject_pace(9), 20, 61, 1), 9U);
 }
 
+Test(inject_pace, ignores_a_batch_that_began_at_an_unknown_time) {
+    inject_pace pace(0);
+    pace.begin(0, 1000);
+    pace.pause();
+    cr_assert_not(pace.end(61, 1'000'000'000));
+    cr_assert(pace.end(122, 1'000'000'000 + 61 * 10'000));
+    cr_assert_eq(pace.interval(), 20U);
+}
+
 Test(inject_pace, ignores_batches_without_turns_or_time) {
     cr_assert_eq(after(inject_pace(0), 5, 0, 1000), 61U);
     cr_assert_eq(after(inject_pace(0), 5, 61, 0), 61U);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Twin of perf/sched/remote.cc. A goroutine that is locked to its thread stands for a std thread; the
-// main goroutine for the main thread.
+// Twin of perf/sched/remote.cc. A goroutine that is locked to its thread stands for a std thread, and
+// the main goroutine, locked to its own, for the main thread, which is no worker: unlocked it would
+// be one, and its spawns those of spawn_many_from_worker.
 
 package main
 
@@ -33,11 +34,15 @@ func stall() {
 }
 
 func spawnManyRemoteIdle(b *bench) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	children := make([]handle, 0, many)
 	b.measure(func() { spawnAndJoin(children, many) })
 }
 
 func spawnManyRemoteBusy1(b *bench) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	goesOn := int32(1)
 	for i := 0; i < 2*b.workers; i++ {
 		go func() {
@@ -60,6 +65,8 @@ func stallAndRespawn(goesOn *int32) {
 }
 
 func spawnManyRemoteBusy2(b *bench) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	const count = 1000
 	goesOn := int32(1)
 	for i := 0; i < b.workers; i++ {

@@ -166,8 +166,13 @@ func spawnRows() []row {
 // sink keeps results from being optimised away.
 var sink int64
 
+// On a runtime of workers the calling thread is none of them.
 func schedulerSpawn(count int) func(*bench) {
 	return func(b *bench) {
+		if b.workers > 0 {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+		}
 		b.measure(func() {
 			children := make([]chan int, 0, count)
 			for i := 0; i < count; i++ {

@@ -75,6 +75,8 @@ func wakeRemote(b *bench) {
 }
 
 func wakeBlockOnRoundTrip(b *bench) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	request, reply := make(chan nothing, 1), make(chan nothing, 1)
 	go func() {
 		for range request {

@@ -187,16 +187,18 @@ bool worker::take_next_in_turn(task_header* task) noexcept {
 // Lets others have some of the spawned tasks: the older half, once the ring has run empty or while
 // somebody sleeps. One is always kept, so a chain of spawns stays where it is.
 void worker::share_fresh() noexcept {
-    const bool somebody_sleeps = pool_.sleepers.may_wake();
-    if (!somebody_sleeps && (!pool_.sleepers.is_searching() || !queue.is_empty())) {
-        return;
-    }
     if (profit_.is_resting(this_thread.coarse_ns)) {
         // The coarse time is as old as the last look at the driver; turns may have become long. A
         // look at the clock takes half as long as an empty turn, so it is one per streak.
-        if (++rest_looks_ % private_streak_ != 0 || profit_.is_resting(pool_.clock.now_ns())) {
+        rest_looks_ = private_streak_;
+        if (profit_.is_resting(pool_.clock.now_ns())) {
             return;
         }
+        rest_looks_ = 0;
+    }
+    const bool somebody_sleeps = pool_.sleepers.may_wake();
+    if (!somebody_sleeps && (!pool_.sleepers.is_searching() || !queue.is_empty())) {
+        return;
     }
     for (std::uint32_t left = std::min(fresh_.size() / 2, share_max); left != 0; --left) {
         task_header* const task = fresh_.pop_oldest();

@@ -74,7 +74,10 @@ public:
     // Asks the task to unwind at its present or next suspension; await the handle to learn when it
     // has. A task that ends first keeps its result.
     void abort() const noexcept;
-    [[nodiscard]] bool is_finished() const noexcept;
+    [[nodiscard]] bool is_finished() const noexcept {
+        // acquire: pairs with complete()'s release; the result is visible with the bit.
+        return task_ == nullptr || (task_->state.load_acquire() & state_complete) != 0;
+    }
     [[nodiscard]] std::uint64_t id() const noexcept;
     [[nodiscard]] rt::abort_handle abort_handle() const noexcept;
     explicit operator bool() const noexcept { return task_ != nullptr; }
@@ -156,11 +159,11 @@ public:
         }
         if (task_->ended == detail::outcome::value) [[likely]] {
             if constexpr (std::is_void_v<T>) {
-                detach();
+                discard();
                 return;
             } else {
                 T value = std::move(*detail::stored_value<T>(task_));
-                detach();
+                discard();
                 return value;
             }
         }
@@ -191,6 +194,13 @@ private:
         join_handle handle_;
         detail::join_wait wait_;
     };
+
+    // What is left of a finished task.
+    void discard() noexcept {
+        detail::task_header* const task = std::exchange(task_, nullptr);
+        detail::drop_result<T>(task);
+        detail::release(task);
+    }
 
     [[noreturn]] void rethrow() {
         if (task_->ended == detail::outcome::exception) {

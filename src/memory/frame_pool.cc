@@ -201,7 +201,7 @@ void flush_thread() noexcept {
             push_home(index, list.spare, detail::frame_batch);
         }
         if (list.head != nullptr) {
-            push_home(index, list.head, list.count);
+            push_home(index, list.head, detail::frame_batch - list.room);
         }
         list = {};
     }
@@ -230,6 +230,9 @@ pool_counters counters() noexcept {
 
 namespace rt::detail {
 
+namespace {
+
+// Arranges for the calling thread's lists to be returned when it exits.
 void register_thread() noexcept {
     static const pthread_key_t key = [] {
         pthread_key_t created{};
@@ -242,6 +245,8 @@ void register_thread() noexcept {
     }
 }
 
+} // namespace
+
 free_block* refill(std::size_t index) noexcept {
     if (!thread_frames.registered) {
         register_thread();
@@ -250,7 +255,7 @@ free_block* refill(std::size_t index) noexcept {
     free_list& list = thread_frames.lists[index];
     if (free_block* const spare = std::exchange(list.spare, nullptr)) {
         list.head = spare->next;
-        list.count = frame_batch - 1;
+        list.room = 1;
         return spare;
     }
     free_block* batch = nullptr;
@@ -267,18 +272,24 @@ free_block* refill(std::size_t index) noexcept {
         return nullptr;
     }
     list.head = batch->next;
-    list.count = batch->batch_length - 1;
+    list.room = frame_batch - (batch->batch_length - 1);
     return batch;
 }
 
-// The list in use is full: it becomes the spare one.
-void flush(std::size_t index) noexcept {
-    free_list& list = thread_frames.lists[index];
-    if (list.spare != nullptr) {
-        memory::push_home(index, list.spare, frame_batch);
+// The list in use is full: it becomes the spare one. Or this is the thread's first of this class.
+void put_back_slow(std::size_t index, free_block* block) noexcept {
+    if (!thread_frames.registered) {
+        register_thread();
     }
-    list.spare = std::exchange(list.head, nullptr);
-    list.count = 0;
+    free_list& list = thread_frames.lists[index];
+    if (list.head != nullptr) {
+        if (list.spare != nullptr) {
+            memory::push_home(index, list.spare, frame_batch);
+        }
+        list.spare = std::exchange(list.head, nullptr);
+    }
+    list.room = frame_batch;
+    push_front(list, block);
 }
 
 void* allocate_frame_slow(std::size_t bytes) noexcept {

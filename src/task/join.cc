@@ -66,11 +66,6 @@ void join_handle_base::abort() const noexcept {
     }
 }
 
-bool join_handle_base::is_finished() const noexcept {
-    // acquire: pairs with complete()'s release; the result is visible with the bit.
-    return task_ == nullptr || (task_->state.load_acquire() & state_complete) != 0;
-}
-
 std::uint64_t join_handle_base::id() const noexcept {
     return task_ == nullptr ? 0 : task_->id.load_relaxed();
 }

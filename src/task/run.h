@@ -18,11 +18,6 @@
 
 namespace rt::tasks {
 
-// Its runtime has hooks for tasks, or measures their turns.
-[[nodiscard]] inline bool is_hooked(const task_header* task) noexcept {
-    return task->scheduler != nullptr && task->scheduler->hooks != nullptr;
-}
-
 // run() and the inner part of run_nested(), for tasks that are hooked.
 [[gnu::cold, gnu::noinline]] void run_hooked(task_header* task) noexcept;
 [[gnu::cold, gnu::noinline]] void run_nested_hooked(task_header* outer, task_header* task) noexcept;

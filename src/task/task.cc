@@ -65,6 +65,16 @@ void* settle_claim(task_header* task) noexcept {
     }
 }
 
+// Counts a spawn whose runtime has hooks, or on a thread that is no worker. Out of line: see
+// complete().
+[[gnu::noinline, gnu::cold]] task_header* announce(task_header* task) noexcept {
+    metrics::count_spawn();
+    if (is_hooked(task)) {
+        detail::call_spawn_hook(task);
+    }
+    return task;
+}
+
 // The task has no frames left.
 void end_cancelled(task_header* task) noexcept {
     task->ended = outcome::cancelled;
@@ -118,11 +128,6 @@ void cancel_unstarted(task_header* task) noexcept {
     this_thread.task = outer;
 }
 
-void free_header(task_header* task) noexcept {
-    task->id.store_relaxed(0);
-    detail::deallocate_header(task);
-}
-
 void set_defer(defer_function function) noexcept {
     defer = function;
 }
@@ -131,12 +136,11 @@ void set_defer(defer_function function) noexcept {
 
 namespace rt::detail {
 
-task_header*
-create_task(void* frame, scheduler_base* scheduler, site at, const char* name) noexcept {
-    auto* const task = static_cast<task_header*>(allocate_header());
-    if (task == nullptr) {
-        return nullptr;
-    }
+namespace {
+
+[[gnu::always_inline]] inline task_header*
+make_task(void* block, void* frame, scheduler_base* scheduler, site at, const char* name) noexcept {
+    auto* const task = static_cast<task_header*>(block);
     context& self = this_thread;
     // relaxed: the queue publishes the header to the worker that will run it.
     task->state.store_relaxed(2 * state_ref | state_interest);
@@ -160,18 +164,46 @@ create_task(void* frame, scheduler_base* scheduler, site at, const char* name) n
     task->live = {nullptr, self.coarse_ns, frame, self.coarse_ns};
     // release: an observer that reads the id reads the fields of this life, or a later one.
     task->id.store_release(rt::tasks::take_id());
-    metrics::count_spawn();
-    if (scheduler != nullptr && scheduler->hooks != nullptr) [[unlikely]] {
-        call_spawn_hook(task);
+    if (metrics::this_worker == nullptr || rt::tasks::is_hooked(task)) [[unlikely]] {
+        return rt::tasks::announce(task);
     }
+    metrics::count_spawn();
     return task;
 }
 
-void complete(task_header* task, drop_function drop) noexcept {
-    metrics::count_end(task->ended == outcome::cancelled);
-    if (task->scheduler != nullptr && task->scheduler->hooks != nullptr) [[unlikely]] {
-        call_terminate_hook(task);
+[[gnu::noinline, gnu::cold]] task_header*
+create_task_slow(void* frame, scheduler_base* scheduler, site at, const char* name) noexcept {
+    void* const block = allocate_header();
+    return block == nullptr ? nullptr : make_task(block, frame, scheduler, at, name);
+}
+
+} // namespace
+
+task_header*
+create_task(void* frame, scheduler_base* scheduler, site at, const char* name) noexcept {
+    void* const block = try_allocate_header();
+    if (block == nullptr) [[unlikely]] {
+        return create_task_slow(frame, scheduler, at, name);
     }
+    return make_task(block, frame, scheduler, at, name);
+}
+
+namespace {
+
+// The rest of complete(), for a task that has been counted. Out of line: what they call would make
+// the frequent way save registers.
+[[gnu::noinline]] void
+end_unheard(task_header* task, std::uint64_t state, drop_function drop) noexcept {
+    // Only abort handles are left; they look at nothing but the state word. Without any, nobody
+    // else can reach the task.
+    drop(task);
+    if (state / state_ref != 1) {
+        task->state.or_acq_rel(state_complete);
+    }
+    release(task);
+}
+
+[[gnu::always_inline]] inline void end(task_header* task, drop_function drop) noexcept {
     std::uint64_t state = task->state.load_acquire(); // acquire: pairs with detach_with's release
     if (task == this_thread.nested && state == (2 * state_ref | state_interest)) {
         // The join handle is the only other reference, and it is in the frame of the parent that
@@ -180,26 +212,35 @@ void complete(task_header* task, drop_function drop) noexcept {
         task->state.store_relaxed(state_ref | state_interest | state_complete);
         return;
     }
-    for (;;) {
+    do {
         if ((state & state_interest) == 0) {
-            // Only abort handles are left; they look at nothing but the state word. Without any,
-            // nobody else can reach the task.
-            drop(task);
-            if (state / state_ref != 1) {
-                task->state.or_acq_rel(state_complete);
-            }
-            release(task);
-            return;
+            return end_unheard(task, state, drop);
         }
         // acq_rel: release pairs with the join handle's acquire of complete; acquire pairs with
         // listen()'s release of the listener.
-        if (task->state.cas_weak_acq_rel(state, state + state_complete - state_ref)) {
-            break;
-        }
-    }
+    } while (!task->state.cas_weak_acq_rel(state, state + state_complete - state_ref));
     if ((state & state_listener) != 0) {
         task->listener->on_complete(task->listener, task);
     }
+}
+
+// The end of a task whose runtime has hooks, or on a thread that is no worker.
+[[gnu::noinline, gnu::cold]] void announce_and_end(task_header* task, drop_function drop) noexcept {
+    metrics::count_end(task->ended == outcome::cancelled);
+    if (rt::tasks::is_hooked(task)) {
+        call_terminate_hook(task);
+    }
+    end(task, drop);
+}
+
+} // namespace
+
+void complete(task_header* task, drop_function drop) noexcept {
+    if (metrics::this_worker == nullptr || rt::tasks::is_hooked(task)) [[unlikely]] {
+        return announce_and_end(task, drop);
+    }
+    metrics::count_end(task->ended == outcome::cancelled);
+    end(task, drop);
 }
 
 } // namespace rt::detail

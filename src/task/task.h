@@ -13,6 +13,7 @@
 #include "base/random.h"
 
 #include <rt/detail/context.h>
+#include <rt/detail/frame.h>
 #include <rt/detail/header.h>
 
 #include <cstdint>
@@ -44,8 +45,16 @@ void cancel_unstarted(task_header* task) noexcept;
 // run them from now on; what is left of their turns on this thread does nothing.
 void let_joiners_wait() noexcept;
 
+// Its runtime has hooks for tasks, or measures their turns.
+[[nodiscard]] inline bool is_hooked(const task_header* task) noexcept {
+    return task->scheduler != nullptr && task->scheduler->hooks != nullptr;
+}
+
 // Returns the block of a header without references.
-void free_header(task_header* task) noexcept;
+inline void free_header(task_header* task) noexcept {
+    task->id.store_relaxed(0);
+    detail::deallocate_header(task);
+}
 
 // Sets what the random choices of this thread's tasks (rt::select) come from; returns what it was.
 base::random_source exchange_order(base::random_source next) noexcept;

@@ -164,6 +164,9 @@ inline void* allocate_header() noexcept {
     std::memset(block, 0, 128);
     return block;
 }
+inline void* try_allocate_header() noexcept {
+    return allocate_header();
+}
 inline void deallocate_header(void*) noexcept {
     model::check(model_heap.headers_live > 0, "a header was freed twice");
     --model_heap.headers_live;

@@ -56,7 +56,7 @@ inline constexpr std::size_t header_link_offset = sizeof(std::uint64_t);
 
 struct free_list {
     free_block* head = nullptr;
-    std::size_t count = 0;       // at most frame_batch
+    std::size_t room = 0;        // for so many blocks more, of frame_batch; 0 before its first use
     free_block* spare = nullptr; // frame_batch blocks, or none
 };
 
@@ -74,9 +74,33 @@ extern RT_API constinit thread_local frame_cache thread_frames
 RT_API void* allocate_frame_slow(std::size_t bytes) noexcept;
 RT_API void deallocate_frame_slow(void* block, std::size_t bytes) noexcept;
 RT_API free_block* refill(std::size_t index) noexcept;
-RT_API void flush(std::size_t index) noexcept;
-// Arranges for the calling thread's lists to be returned when it exits.
-RT_API void register_thread() noexcept;
+// Puts a block back when there is no room for it.
+RT_API void put_back_slow(std::size_t index, free_block* block) noexcept;
+
+[[gnu::always_inline]] inline void pop_front(free_list& list) noexcept {
+    list.head = list.head->next;
+    ++list.room;
+    __builtin_prefetch(list.head, 1);
+}
+
+[[gnu::always_inline]] inline void push_front(free_list& list, free_block* block) noexcept {
+    block->next = list.head;
+    list.head = block;
+    --list.room;
+}
+
+[[gnu::always_inline]] inline void put_back(std::size_t index, free_block* block) noexcept {
+    free_list& list = thread_frames.lists[index];
+    if (list.room == 0) [[unlikely]] {
+        put_back_slow(index, block);
+        return;
+    }
+    push_front(list, block);
+}
+
+[[gnu::always_inline]] inline void* header_of(free_block* block) noexcept {
+    return reinterpret_cast<char*>(block) - header_link_offset;
+}
 
 // Memory for a coroutine frame of `bytes`, aligned to 16, or null when memory is exhausted.
 // Threads: any; the block may be freed on another thread.
@@ -86,9 +110,7 @@ RT_API void register_thread() noexcept;
         if (index < frame_class_count) [[likely]] {
             free_list& list = thread_frames.lists[index];
             if (free_block* block = list.head) [[likely]] {
-                list.head = block->next;
-                --list.count;
-                __builtin_prefetch(list.head, 1);
+                pop_front(list);
                 return block;
             }
         }
@@ -101,49 +123,39 @@ RT_API void register_thread() noexcept;
     if constexpr (!frames_from_malloc) {
         const std::size_t index = (bytes - 1) / frame_granule;
         if (index < frame_class_count) [[likely]] {
-            if (!thread_frames.registered) [[unlikely]] {
-                register_thread();
-            }
-            free_list& list = thread_frames.lists[index];
-            if (list.count == frame_batch) [[unlikely]] {
-                flush(index);
-            }
-            auto* block = static_cast<free_block*>(memory);
-            block->next = list.head;
-            list.head = block;
-            ++list.count;
+            put_back(index, static_cast<free_block*>(memory));
             return;
         }
     }
     deallocate_frame_slow(memory, bytes);
 }
 
+// A header block of the thread's list, or null when that is empty.
+[[gnu::always_inline]] inline void* try_allocate_header() noexcept {
+    free_list& list = thread_frames.lists[header_class];
+    free_block* const block = list.head;
+    if (block == nullptr) [[unlikely]] {
+        return nullptr;
+    }
+    pop_front(list);
+    return header_of(block);
+}
+
 // A header block, or null when memory is exhausted. The contents are those of the last header
 // that lived there: an observer may be reading them.
 [[gnu::always_inline]] inline void* allocate_header() noexcept {
-    free_list& list = thread_frames.lists[header_class];
-    if (free_block* block = list.head) [[likely]] {
-        list.head = block->next;
-        --list.count;
-        __builtin_prefetch(list.head, 1);
-        return reinterpret_cast<char*>(block) - header_link_offset;
+    void* const header = try_allocate_header();
+    if (header != nullptr) [[likely]] {
+        return header;
     }
     free_block* const block = refill(header_class);
-    return block == nullptr ? nullptr : reinterpret_cast<char*>(block) - header_link_offset;
+    return block == nullptr ? nullptr : header_of(block);
 }
 
 [[gnu::always_inline]] inline void deallocate_header(void* memory) noexcept {
-    if (!thread_frames.registered) [[unlikely]] {
-        register_thread();
-    }
-    free_list& list = thread_frames.lists[header_class];
-    if (list.count == frame_batch) [[unlikely]] {
-        flush(header_class);
-    }
-    auto* block = reinterpret_cast<free_block*>(static_cast<char*>(memory) + header_link_offset);
-    block->next = list.head;
-    list.head = block;
-    ++list.count;
+    put_back(
+        header_class, reinterpret_cast<free_block*>(static_cast<char*>(memory) + header_link_offset)
+    );
 }
 
 } // namespace rt::detail

@@ -31,6 +31,7 @@ namespace rt::metrics {
     X(polls, "librt_worker_polls", "Turns given to tasks")                                         \
     X(ticks, "librt_worker_ticks", "Rounds of the worker loop")                                    \
     X(yields, "librt_task_yields", "Times a task gave up its turn")                                \
+    X(budget_yields, "librt_budget_yields", "Yields after a turn that used up its budget")         \
     X(local_schedules, "librt_local_schedules", "Tasks queued on the worker's own queue")          \
     X(remote_schedules, "librt_remote_schedules", "Tasks queued on an injection queue")            \
     X(lifo_hits, "librt_lifo_hits", "Turns taken from the LIFO slot")                              \

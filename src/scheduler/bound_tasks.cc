@@ -83,7 +83,7 @@ void bound_tasks::take_inbound() noexcept {
 }
 
 void bound_tasks::defer(task_header* task) noexcept {
-    metrics::count(&worker_counters::yields);
+    count_yield();
     deferred_.push(task);
     depth_.store_relaxed(ready_.count + deferred_.count);
 }

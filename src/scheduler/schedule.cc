@@ -254,7 +254,7 @@ void worker::wake_another() noexcept {
 
 void worker::defer(task_header* task) noexcept {
     const queue_use use(*this);
-    metrics::count(&worker_counters::yields);
+    count_yield();
     deferred_.push(task);
     has_private_.store_relaxed(true);
 }

@@ -246,4 +246,12 @@ private:
     alignas(128) parker parker_; // written by every thread
 };
 
+// In the turn of a task that gives it up.
+inline void count_yield() noexcept {
+    metrics::count(&metrics::worker_counters::yields);
+    if (detail::this_thread.budget == 0) [[unlikely]] {
+        metrics::count(&metrics::worker_counters::budget_yields);
+    }
+}
+
 } // namespace rt::scheduler

@@ -276,6 +276,9 @@ bool branch_group::suspend(void* self) noexcept {
     }
     // Some branch has yielded, or all of them go on and on: give way, without being taken for a
     // task that has nothing registered anywhere (wait_kind::yield).
+    if (std::exchange(is_starved_, false)) {
+        this_thread.budget = 0; // the task's own, in its last moment: so this yield is counted
+    }
     owner->resume = self;
     owner->waits_for = wait_kind::scope;
     this_thread.after = &rt::tasks::put_back;
@@ -325,7 +328,9 @@ void branch_group::schedule_joiner(task_header* task) noexcept {
         return;
     }
     // It has yielded, inside turn().
-    shall_rerun_ = shall_rerun_ || (is_unconstrained_ && this_thread.budget == 0);
+    if (this_thread.budget == 0) {
+        (is_unconstrained_ ? shall_rerun_ : is_starved_) = true;
+    }
     put_last(task);
 }
 

@@ -12,6 +12,8 @@
 #include <rt/runtime.h>
 #include <rt/spawn.h>
 #include <rt/spawn_blocking.h>
+#include <rt/spawn_on.h>
+#include <rt/sync/mpsc.h>
 #include <rt/task_local.h>
 #include <rt/time.h>
 #include <rt/yield.h>
@@ -225,6 +227,53 @@ Test(block_in_place, b161_b162_block_on_of_its_own_runtime_works_in_it) {
             }(&runtime));
             cr_assert_eq(seen, 3);
         }
+    });
+}
+
+// A value that is there takes a unit of a task's budget, and has a task without any wait its turn;
+// in the function there is no task.
+Test(block_in_place, b163_there_is_no_budget_in_it) {
+    on_workers({1, 2, 8}, [](rt::runtime& runtime) {
+        runtime.block_on([]() -> task<void> {
+            constexpr int values = 10 * rt::detail::poll_budget;
+            auto [tx, rx] = rt::mpsc::unbounded_channel<int>();
+            for (int i = 0; i < values; ++i) {
+                cr_assert(tx.send(i).has_value());
+            }
+            while (rt::has_budget()) {
+                co_await rt::consume_budget();
+            }
+            const int received = block_in_place([&rx] {
+                int count = 0;
+                while (count < values && rx.blocking_recv() == count) {
+                    ++count;
+                }
+                return count;
+            });
+            cr_assert_eq(received, values);
+        }());
+    });
+}
+
+// Tokio refuses it in local tasks. Here the worker that such a task is bound to comes back to it.
+Test(block_in_place, b138_a_bound_task_blocks_and_stays_on_its_worker) {
+    on_workers({1, 2, 8}, [](rt::runtime& runtime) {
+        rt::atomic<int> others{0};
+        runtime.block_on([](rt::runtime* runtime, rt::atomic<int>* others) -> task<void> {
+            const rt::handle onto = runtime->get_handle();
+            const std::uint32_t last = onto.worker_count() - 1;
+            co_await onto.spawn_on(last, [](rt::atomic<int>* others) -> task<void> {
+                const auto index = rt::worker_index();
+                const auto thread = std::this_thread::get_id();
+                rt::spawn(adds_one, others).detach();
+                block_in_place([others] { wait_for(*others, 1); });
+                cr_assert(rt::worker_index() == index);
+                co_await rt::yield();
+                cr_assert(rt::worker_index() == index);
+                cr_assert(std::this_thread::get_id() == thread);
+            }(others));
+        }(&runtime, &others));
+        cr_assert_eq(others.load_acquire(), 1);
     });
 }
 

@@ -10,6 +10,7 @@
 #include <rt/block_in_place.h>
 #include <rt/detail/atomic.h>
 #include <rt/runtime.h>
+#include <rt/select.h>
 #include <rt/spawn.h>
 #include <rt/spawn_on.h>
 #include <rt/sync/mpsc.h>
@@ -374,4 +375,40 @@ Test(counters, b186_a_task_that_is_taken_from_a_held_worker_is_counted_as_stolen
     }());
     cr_assert_eq(runtime.sum(&worker_counters::steal_tasks), 1U);
     cr_assert_eq(runtime.sum(&worker_counters::steal_operations), 1U);
+}
+
+namespace {
+
+task<void> uses_budget(std::uint32_t units) {
+    for (std::uint32_t i = 0; i < units; ++i) {
+        co_await rt::consume_budget();
+    }
+}
+
+task<void> yields_once() {
+    co_await rt::yield();
+}
+
+} // namespace
+
+// Once, too, if several branches of a task find in one turn that it is used up.
+Test(counters, b174_a_yield_for_want_of_budget_is_counted_once) {
+    counted runtime(1);
+    runtime.block_on([]() -> task<void> {
+        for (int i = 0; i < 10; ++i) {
+            co_await rt::yield();
+        }
+    }());
+    cr_assert_eq(runtime.sum(&worker_counters::budget_yields), 0U);
+    runtime.block_on(uses_budget(rt::detail::poll_budget + 1));
+    cr_assert_eq(runtime.sum(&worker_counters::budget_yields), 1U);
+    runtime.block_on([]() -> task<void> {
+        constexpr std::uint32_t too_many = rt::detail::poll_budget + 1;
+        co_await rt::join(uses_budget(too_many), uses_budget(too_many), uses_budget(1));
+    }());
+    cr_assert_eq(runtime.sum(&worker_counters::budget_yields), 2U);
+    runtime.block_on([]() -> task<void> {
+        co_await rt::join(uses_budget(rt::detail::poll_budget - 1), yields_once());
+    }());
+    cr_assert_eq(runtime.sum(&worker_counters::budget_yields), 2U);
 }

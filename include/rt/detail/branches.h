@@ -163,6 +163,7 @@ private:
     bool is_biased_ = false;
     bool is_unconstrained_ = false;
     bool shall_rerun_ = false;   // an unconstrained branch has used up its budget
+    bool is_starved_ = false;    // another one has, and the task will yield for it
     bool is_cancelling_ = false; // the members have been asked to unwind
     bool is_task_cancelled_ = false;
     bool has_loss_ = false; // a branch was unwound

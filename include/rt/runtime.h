@@ -76,6 +76,8 @@ struct config {
     // Task turns between two looks at the injection queue while the worker has its own work; 0: as
     // many as take about 200 us, 2-127. Range 0-65536.
     std::uint32_t inject_interval = 0;
+    // Whether the task that was woken last has the next turn, up to 7 times in a row.
+    bool lifo_slot = true;
     // Threads for rt::blocking, at most; 1-65536.
     std::uint32_t blocking_threads_max = 512;
     // How long an idle blocking thread stays.

@@ -28,6 +28,7 @@ constexpr std::array known{
     "LIBRT_RING_ENTRIES"sv,
     "LIBRT_EVENT_INTERVAL"sv,
     "LIBRT_INJECT_INTERVAL"sv,
+    "LIBRT_LIFO_SLOT"sv,
     "LIBRT_BLOCKING_MAX"sv,
     "LIBRT_BLOCKING_KEEP"sv,
     "LIBRT_STACK_KIB"sv,
@@ -86,6 +87,9 @@ void apply_environment(base::environment& env, config& settings) {
     }
     if (const auto word = env.one_of("LIBRT_UNHANDLED", unhandled_words)) {
         settings.unhandled = static_cast<unhandled_exception>(*word);
+    }
+    if (const auto on = env.boolean("LIBRT_LIFO_SLOT")) {
+        settings.lifo_slot = *on;
     }
     if (const auto on = env.boolean("LIBRT_POLL_HISTOGRAM")) {
         settings.poll_histogram = *on;

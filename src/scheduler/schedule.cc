@@ -124,8 +124,9 @@ void worker::schedule_local(task_header* task) noexcept {
         return;
     }
     has_private_.store_relaxed(true);
-    if (task_header* const evicted = std::exchange(lifo_, task)) {
-        push_woken(evicted);
+    task_header* const next = has_lifo_slot_ ? std::exchange(lifo_, task) : task;
+    if (next != nullptr) {
+        push_woken(next);
     }
 }
 

@@ -34,7 +34,8 @@ worker::worker(pool_state& pool, std::uint32_t own_index, std::uint32_t own_node
     , wheel(base::monotonic_ns())
     , pool_(pool)
     , random_(own_index + 1)
-    , pace_(pool.settings.inject_interval) {
+    , pace_(pool.settings.inject_interval)
+    , has_lifo_slot_(pool.settings.lifo_slot) {
     bound.bind(*this);
 }
 

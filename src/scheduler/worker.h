@@ -240,6 +240,7 @@ private:
     bool has_unfenced_push_ = false; // a sleeper may have missed what this turn pushed
     bool is_lone_ = false;           // until it goes away for the first time
     bool is_late_ = false;           // see is_late()
+    const bool has_lifo_slot_;       // config::lifo_slot
     bool is_delivering_ = false;     // inside the driver: ready tasks go to the ring
     turn_age age_;
     steal_profit profit_;        // written by thieves, seldom

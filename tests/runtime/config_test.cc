@@ -38,6 +38,7 @@ void clear_environment() {
           "LIBRT_RING_ENTRIES",
           "LIBRT_EVENT_INTERVAL",
           "LIBRT_INJECT_INTERVAL",
+          "LIBRT_LIFO_SLOT",
           "LIBRT_BLOCKING_MAX",
           "LIBRT_BLOCKING_KEEP",
           "LIBRT_STACK_KIB",
@@ -74,6 +75,7 @@ Test(config, the_environment_overrides_every_field) {
     set("LIBRT_RING_ENTRIES", "64");
     set("LIBRT_EVENT_INTERVAL", "7");
     set("LIBRT_INJECT_INTERVAL", "9");
+    set("LIBRT_LIFO_SLOT", "no");
     set("LIBRT_BLOCKING_MAX", "11");
     set("LIBRT_BLOCKING_KEEP", "1500ms");
     set("LIBRT_STACK_KIB", "0x100");
@@ -93,6 +95,7 @@ Test(config, the_environment_overrides_every_field) {
     cr_assert_eq(got.settings.ring_entries, 64U);
     cr_assert_eq(got.settings.event_interval, 7U);
     cr_assert_eq(got.settings.inject_interval, 9U);
+    cr_assert_not(got.settings.lifo_slot);
     cr_assert_eq(got.settings.blocking_threads_max, 11U);
     cr_assert(got.settings.blocking_keep_alive == 1500ms);
     cr_assert_eq(got.settings.thread_stack_kib, 256U);
@@ -170,6 +173,7 @@ Test(config, b033_every_fault_of_the_environment_is_named) {
     set("LIBRT_BLOCKING_KEEP", "10");
     set("LIBRT_INTROSPECT", "perhaps");
     set("LIBRT_POLL_HISTOGRAM", "2");
+    set("LIBRT_LIFO_SLOT", "7");
     set("LIBRT_SEED", "-1");
     set("LIBRT_CPUS", "0-a");
     set("LIBRT_WORKRES", "4");
@@ -183,6 +187,7 @@ Test(config, b033_every_fault_of_the_environment_is_named) {
           "LIBRT_BLOCKING_KEEP",
           "LIBRT_INTROSPECT",
           "LIBRT_POLL_HISTOGRAM",
+          "LIBRT_LIFO_SLOT",
           "LIBRT_SEED",
           "LIBRT_CPUS",
           "LIBRT_WORKRES"}) {

@@ -375,3 +375,47 @@ Test(fairness, what_was_woken_last_has_a_few_turns_in_a_row) {
     const std::size_t rounds = runtime.block_on(rounds_until_a_spawn_runs());
     cr_assert(rounds <= 5, "%zu", rounds);
 }
+
+namespace {
+
+task<void> notes_turn(gate* at, std::vector<int>* order, int number) {
+    co_await at->wait();
+    order->push_back(number);
+}
+
+// In which order three tasks run that one turn wakes one after the other.
+std::vector<int> order_of_the_woken(bool lifo_slot, std::uint32_t workers) {
+    rt::config config = with_workers(workers);
+    config.lifo_slot = lifo_slot;
+    rt::runtime runtime(config);
+    return runtime.block_on([]() -> task<std::vector<int>> {
+        std::vector<int> order;
+        std::vector<gate> gates(3);
+        std::vector<rt::join_handle<void>> waiting;
+        for (int i = 0; i < 3; ++i) {
+            waiting.push_back(rt::spawn(notes_turn, &gates[static_cast<std::size_t>(i)], &order, i)
+            );
+        }
+        for (int i = 0; i < 5; ++i) {
+            co_await rt::yield(); // until they wait
+        }
+        for (gate& each : gates) {
+            each.open();
+        }
+        for (auto& each : waiting) {
+            co_await std::move(each);
+        }
+        co_return order;
+    }());
+}
+
+} // namespace
+
+Test(fairness, what_was_woken_last_comes_first_unless_the_slot_is_off) {
+    const std::vector<int> last_first{2, 0, 1};
+    const std::vector<int> in_order{0, 1, 2};
+    for (const std::uint32_t workers : {0U, 1U}) {
+        cr_assert(order_of_the_woken(true, workers) == last_first);
+        cr_assert(order_of_the_woken(false, workers) == in_order);
+    }
+}

@@ -5,9 +5,9 @@
 // Newest first keeps a tree of tasks depth-first, and would let a task that nobody has begun wait
 // for as long as others spawn. So the oldest has a turn at the end of a streak of private turns
 // (tuning.h). If that is the root of another tree, what it spawns is newest now and goes on in its
-// place: the former tree waits with all that is alive of it. At 61 turns a streak a tree of 1.1
-// million tasks (skynet) was opened everywhere, 11 MB of it were alive at a time in place of 50 KB,
-// and it took 1.25 times as long on one worker, twice on two.
+// place: the former tree waits with all that is alive of it. With one such turn per streak a tree
+// of 1.1 million tasks (perf-sched skynet_1m) was opened everywhere: 17 MB were resident in place
+// of 6, and it took 1.25 times as long on one worker, twice on two.
 //
 // So who spawned in such a turn makes the next one wait: twice as many streaks each time, up to
 // wait_ns; who did not, half as many. Ten thousand small tasks below a chain that spawns itself

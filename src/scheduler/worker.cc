@@ -7,7 +7,7 @@
 // the newest spawn are, whose data is warm, but not more than private_streak_max times in a row;
 // the ring, in FIFO order, in turns with the tasks that are bound to this worker; the injection
 // queue in earnest; a victim's ring. Then the worker sleeps on its driver. After a private streak
-// the ring has up to ring_streak_max turns or, when it is empty, the oldest spawn has one; so
+// the ring has up to ring_streak_max turns, and then the oldest spawn has one (oldest_pace.h); so
 // nothing starves. A lone worker may give a turn inside a turn (run_at_join).
 #include "scheduler/worker.h"
 

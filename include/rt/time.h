@@ -43,8 +43,9 @@ struct clock {
 };
 
 // The time when the running worker last looked at the clock: no call, and as old as the tasks that
-// it has run since (config::event_interval of them at most). For deadlines of seconds. On other
-// threads the same as clock::now().
+// it has run since (config::event_interval of them at most); in the first turns of a block_on on
+// flavor::current_thread, the time of the kernel's last tick, up to 10 ms ago. For deadlines of
+// seconds. On other threads the same as clock::now().
 [[nodiscard]] inline clock::time_point coarse_now() noexcept {
     const std::uint64_t ns = detail::this_thread.coarse_ns;
     return ns == 0 ? clock::now() : clock::time_point(std::chrono::nanoseconds(ns));

@@ -71,6 +71,9 @@ public:
 
     [[nodiscard]] std::uint32_t size() const noexcept { return top_ - bottom_; }
 
+    // Grows with each push and shrinks with each pop_newest, whatever happens at the other end.
+    [[nodiscard]] std::uint32_t top() const noexcept { return top_; }
+
 private:
     static constexpr std::uint32_t capacity_first = 256;
     static constexpr std::uint32_t capacity_max = 1U << 30U;

@@ -12,7 +12,8 @@
 // So who spawned in such a turn makes the next one wait: twice as many streaks each time, up to
 // wait_ns; who did not, half as many. Ten thousand small tasks below a chain that spawns itself
 // have a turn at the end of each streak, as before; the roots of ten trees begin within wait_ns of
-// one another, and meanwhile the worker is at work on what the first ones have spawned.
+// one another, and meanwhile the worker is at work on what the first ones have spawned. The price:
+// ten thousand tasks that spawn one each, below a chain without end, take ten seconds to begin.
 //
 // Threads: the worker.
 #pragma once
@@ -33,24 +34,25 @@ public:
         return false;
     }
 
-    // The oldest has been taken, and so many are left.
-    void begin(std::uint32_t left_fresh) noexcept {
-        left_fresh_ = left_fresh;
+    // The oldest has been taken. `top`: of the fresh stack.
+    void begin(std::uint32_t top) noexcept {
+        top_ = top;
         is_in_turn_ = true;
     }
 
-    // Whether the last turn was such a one; then it has ended, and so many are there now.
-    [[nodiscard]] bool end(std::uint32_t fresh) noexcept {
+    // Whether such a turn has begun and not been ended yet. (An injected task may have had another
+    // one since, and counts as a part of it.)
+    [[nodiscard]] bool end(std::uint32_t top) noexcept {
         if (!is_in_turn_) {
             return false;
         }
         is_in_turn_ = false;
-        skip_ = fresh > left_fresh_ ? std::min(2 * skip_ + 1, skip_max_) : skip_ / 2;
+        skip_ = top != top_ ? std::min(2 * skip_ + 1, skip_max_) : skip_ / 2;
         left_ = skip_;
         return true;
     }
 
-    // What a streak takes.
+    // What a streak takes, with the turns of the ring after it.
     void set_streak_ns(double ns) noexcept {
         skip_max_ = static_cast<std::uint32_t>(wait_ns / std::max(ns, streak_ns_min));
         skip_ = std::min(skip_, skip_max_);
@@ -65,7 +67,7 @@ private:
     std::uint32_t skip_ = 0; // streaks between two such turns
     std::uint32_t left_ = 0; // of these, to go
     std::uint32_t skip_max_ = 0;
-    std::uint32_t left_fresh_ = 0;
+    std::uint32_t top_ = 0;
     bool is_in_turn_ = false;
 };
 

@@ -190,8 +190,9 @@ bool worker::take_next_in_turn(task_header* task) noexcept {
 void worker::share_fresh() noexcept {
     if (profit_.is_resting(this_thread.coarse_ns)) {
         // The coarse time is as old as the last look at the driver; turns may have become long. A
-        // look at the clock takes half as long as an empty turn, so it is one per streak.
-        rest_looks_ = private_streak_;
+        // look at the clock takes half as long as an empty turn, so it is one in so many spawns
+        // and turns, fewer while there is little to share: of twenty long tasks most should be.
+        rest_looks_ = std::min(private_streak_, std::max(rest_looks_min, fresh_.size() / 2));
         if (profit_.is_resting(pool_.clock.now_ns())) {
             return;
         }

@@ -43,6 +43,10 @@ inline constexpr std::uint64_t yields_search_ns = 5'000;
 // look every 50 ns, 1000 spawns from outside took 5.2 ms in place of 1.5.
 inline constexpr std::uint64_t spin_look_ns = 500;
 
+// Spawns and ends of turns that go by between two looks at the clock of a worker that rests from
+// sharing, at least.
+inline constexpr std::uint32_t rest_looks_min = 8;
+
 // Fresh tasks moved to the ring at once, at most: half a ring, which is what one thief takes.
 inline constexpr std::uint32_t share_max = 128;
 

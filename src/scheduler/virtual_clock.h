@@ -24,7 +24,7 @@ public:
         return base::monotonic_ns() + offset_ns_;
     }
 
-    // The same as of the kernel's last tick, some milliseconds ago, at a quarter of the price.
+    // The same as of the kernel's last tick, some milliseconds ago, at an eighth of the price.
     [[nodiscard]] std::uint64_t coarse_ns() const noexcept {
         if (is_paused_) [[unlikely]] {
             return now_ns_;

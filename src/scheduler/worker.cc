@@ -37,6 +37,7 @@ worker::worker(pool_state& pool, std::uint32_t own_index, std::uint32_t own_node
     , pace_(pool.settings.inject_interval)
     , has_lifo_slot_(pool.settings.lifo_slot) {
     bound.bind(*this);
+    adapt_streaks();
 }
 
 worker::~worker() {
@@ -70,8 +71,9 @@ void worker::enter() noexcept {
     this_thread.driver = driver_.get();
     this_thread.scheduler = pool_.facade;
     this_thread.runtime = pool_.owner;
-    // A current_thread worker enters with each block_on, and soon reads the clock in any case.
-    this_thread.coarse_ns = pool_.clock.coarse_ns();
+    // A current_thread worker enters with each block_on, which reads the clock when it yields or
+    // waits, or after event_interval turns.
+    this_thread.coarse_ns = std::max(left_at_ns_, pool_.clock.coarse_ns());
     pace_.pause();
     metrics::this_worker = &counters;
     tid.store_relaxed(base::thread_id());
@@ -84,6 +86,7 @@ void worker::leave() noexcept {
     // Ids are used up for good, whoever took them.
     former_.next_task_id = this_thread.next_task_id;
     former_.last_task_id = this_thread.last_task_id;
+    left_at_ns_ = this_thread.coarse_ns;
     this_thread = former_;
 }
 
@@ -131,11 +134,13 @@ void worker::begin_turn(task_header* task) noexcept {
 void worker::run_task(task_header* task) noexcept {
     stop_searching();
     begin_turn(task);
-    is_in_turn_ = true;
-    compiler_barrier(); // the handler of on_kick is the other side, on this thread
+    compiler_barrier(); // the handler of on_kick is the other side, on this thread: what comes
+    is_in_turn_ = true; // before the turn and after it uses the queues
+    compiler_barrier();
     tasks::run(task);
     compiler_barrier();
     is_in_turn_ = false;
+    compiler_barrier();
     current.store_relaxed(nullptr);
     share();
     publish_private();
@@ -174,9 +179,9 @@ task_header* worker::next_local() noexcept {
     }
     // The ring has had its turns, or nothing to run: then the spawn that has waited longest may
     // have one, and the streaks begin again.
-    if (private_left_ == 0 && !oldest_.end(fresh_.size()) && oldest_.is_due()) {
+    if (private_left_ == 0 && !oldest_.end(fresh_.top()) && oldest_.is_due()) {
         if (task_header* const task = fresh_.pop_oldest()) {
-            oldest_.begin(fresh_.size());
+            oldest_.begin(fresh_.top());
             ring_left_ = 0; // straight back to here
             return task;
         }
@@ -279,7 +284,8 @@ void worker::adapt_streaks() noexcept {
     private_streak_ = static_cast<std::uint32_t>(
         std::clamp<double>(private_streak_ns / turn_ns, private_streak_min, private_streak_max)
     );
-    oldest_.set_streak_ns(private_streak_ * turn_ns);
+    oldest_.set_streak_ns((private_streak_ + ring_streak_max) * turn_ns);
+    rest_looks_ = std::min(rest_looks_, private_streak_);
 }
 
 void worker::after_driver() noexcept {
@@ -313,7 +319,10 @@ void worker::park() noexcept {
     }
     state.store_relaxed(worker_state::parked);
     metrics::count(&worker_counters::parks);
-    const std::uint64_t before_ns = this_thread.coarse_ns; // and the turns since
+    // With the turns since, but not with what a coarse clock is behind.
+    const std::uint64_t before_ns = pool_.settings.flavor == flavor::current_thread
+        ? pool_.clock.now_ns()
+        : this_thread.coarse_ns;
     bool was_woken = false;
     if (pool_.clock.is_paused()) [[unlikely]] {
         sleep_paused(wheel.next_deadline_ns());

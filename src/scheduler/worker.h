@@ -210,6 +210,7 @@ private:
     // What the thread was before enter(): the worker of another runtime, if one dies in its task.
     detail::context former_;
     metrics::worker_counters* former_counters_ = nullptr;
+    std::uint64_t left_at_ns_ = 0;    // coarse time of the last leave()
     task_header* lifo_ = nullptr;     // owner only: the task that was woken last
     fresh_stack fresh_;               // owner only: tasks that have not run yet
     held_tasks held_;                 // owner only: tasks for nobody else, behind the ring
@@ -250,7 +251,8 @@ private:
 // In the turn of a task that gives it up.
 inline void count_yield() noexcept {
     metrics::count(&metrics::worker_counters::yields);
-    if (detail::this_thread.budget == 0) [[unlikely]] {
+    detail::context& self = detail::this_thread;
+    if (std::exchange(self.is_starved, false) || self.budget == 0) [[unlikely]] {
         metrics::count(&metrics::worker_counters::budget_yields);
     }
 }

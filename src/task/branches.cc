@@ -235,6 +235,7 @@ void branch_group::turn() noexcept {
     context& self = this_thread;
     task_header* const owner = self.task;
     const std::uint32_t budget = self.budget;
+    is_starved_ = false;
     do {
         shall_rerun_ = false;
         task_header* list = take_ready();
@@ -276,9 +277,7 @@ bool branch_group::suspend(void* self) noexcept {
     }
     // Some branch has yielded, or all of them go on and on: give way, without being taken for a
     // task that has nothing registered anywhere (wait_kind::yield).
-    if (std::exchange(is_starved_, false)) {
-        this_thread.budget = 0; // the task's own, in its last moment: so this yield is counted
-    }
+    this_thread.is_starved = is_starved_; // for who counts this yield
     owner->resume = self;
     owner->waits_for = wait_kind::scope;
     this_thread.after = &rt::tasks::put_back;
@@ -328,8 +327,11 @@ void branch_group::schedule_joiner(task_header* task) noexcept {
         return;
     }
     // It has yielded, inside turn().
-    if (this_thread.budget == 0) {
-        (is_unconstrained_ ? shall_rerun_ : is_starved_) = true;
+    const bool is_starved = std::exchange(this_thread.is_starved, false);
+    if (is_unconstrained_) {
+        shall_rerun_ = shall_rerun_ || this_thread.budget == 0;
+    } else {
+        is_starved_ = is_starved_ || is_starved || this_thread.budget == 0;
     }
     put_last(task);
 }

@@ -65,8 +65,8 @@ void* settle_claim(task_header* task) noexcept {
     }
 }
 
-// Counts a spawn whose runtime has hooks, or on a thread that is no worker. Out of line: see
-// complete().
+// Counts a spawn whose runtime has hooks, or on a thread that has counted nothing yet. Out of line:
+// see end_unheard.
 [[gnu::noinline, gnu::cold]] task_header* announce(task_header* task) noexcept {
     metrics::count_spawn();
     if (is_hooked(task)) {
@@ -224,7 +224,7 @@ end_unheard(task_header* task, std::uint64_t state, drop_function drop) noexcept
     }
 }
 
-// The end of a task whose runtime has hooks, or on a thread that is no worker.
+// The end of a task whose runtime has hooks, or on a thread that has counted nothing yet.
 [[gnu::noinline, gnu::cold]] void announce_and_end(task_header* task, drop_function drop) noexcept {
     metrics::count_end(task->ended == outcome::cancelled);
     if (rt::tasks::is_hooked(task)) {

@@ -82,6 +82,7 @@ constexpr const char* rank_names[] = {
     "driver ring pool",
     "driver completions",
     "blocking pool",
+    "blocking shard",
     "node arena",
     "frame pool",
     "slab",

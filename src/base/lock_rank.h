@@ -56,6 +56,7 @@ enum class lock_rank : std::uint8_t {
     driver_ring_pool,
     driver_completions,
     blocking_pool,
+    blocking_shard,
 
     // memory, topology, metrics
     node_arena,

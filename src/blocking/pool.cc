@@ -1,48 +1,28 @@
 // SPDX-License-Identifier: MIT
 //
-// The blocking pool's threads, its queue and its lock.
+// The blocking pool's threads: how they are made, what they run, how they end.
 //
-// One lock guards everything but what is constant; it is held for some tens of nanoseconds, never
-// during a job, a system call or an allocation.
-//
-// Who is woken. A job that is queued needs a thread that will look at the queue: one that is on its
-// way (woken or started, and not there yet), else an idle one, else a new one. But no more than
-// coming_max are on their way at once. A thread that arrives takes a job and, before it runs it,
-// sends for another thread if more jobs wait than threads are coming. So a burst of short jobs is
-// done by few threads, and each of a burst of long ones gets its thread by a chain of wake-ups.
-// Whenever the lock is free:
-//
-//   R. queued <= coming, or coming == coming_max, or nobody is idle and no thread can be made.
-//
-// It holds because a thread sleeps or leaves only with the queue empty, and because whoever changes
-// the numbers otherwise (a submitter, a thread that arrives) calls summon. The submitter takes the
-// thread that it wakes off the idle stack, so that nobody counts on a sleeper twice (Tokio #8056).
-//
-// Threads are made one at a time, under a lock of their own: a creation that fails while there is
-// no other thread takes the job back, and must know that no other creation is half done.
+// Jobs wait in job_shards.h; who is called or made for them is decided in roster.h. No lock is held
+// during a job, a system call or an allocation, but for `creation`: threads are made one at a time,
+// because a creation that fails while there is no other thread takes the job back, and must know
+// that no other creation is half done.
 //
 // A thread that leaves cannot join itself. It puts its record where shut_down finds it, and first
 // joins the one that it finds there; so at most one exited thread is ever unjoined, and whoever
 // joins the last one has waited for all. Joining, rather than detaching, is what lets a runtime be
 // destroyed and its library unloaded: nothing of a pool runs after shut_down.
 //
-// Rejected: one condition variable for all idle threads. It wakes them in an order of its own, and
-// a thread that gives up at the moment of the notification takes it to the grave.
-// Rejected: one wake-up per job, made under the lock. On 2 CPUs, per empty job, medians of 3 runs
-// of perf-sched --workers 2: with 1 submitter of 16 jobs at a time (spawn_blocking_c1) 6.9 us, and
-// 12.4 us of CPU time, against 1.8 and 2.7; with 64 submitters (spawn_blocking_c64) 8.3 and 13.2
-// against 0.57 and 0.97.
-// Rejected: shards of the queue. 64 submitters pay less for a job than one does, so on 2 CPUs the
-// lock is not what they wait for; and the sharded queue is what made Tokio 1.52.0 hang.
 // Rejected: to spin before sleeping. 20 us of it, which every idle thread would pay, gain 20 %.
+// Rejected, once: shards of the queue, since on 2 CPUs nobody waits for the lock. But one lock per
+// job, and then one more per job that is taken, is what 64 CPUs would queue for; see job_shards.h.
 #include "blocking/pool.h"
 
 #include "base/arch.h"
 #include "base/assert.h"
 #include "base/clock.h"
-#include "base/lock.h"
 #include "base/process.h"
-#include "blocking/job_queue.h"
+#include "blocking/job_shards.h"
+#include "blocking/roster.h"
 #include "blocking/thread_calls.h"
 #include "metrics/worker_counters.h"
 
@@ -58,164 +38,71 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/sysinfo.h>
 
 namespace rt::offload {
 namespace {
 
 using detail::blocking_job;
 
-// Threads on their way at once, at most (rule R). Two and not one, so that the chain of wake-ups
-// goes on if one of them waits for its CPU. More make short jobs dearer: 4.5 ms of CPU time for
-// 1600 empty jobs in bursts of 16 with 1, 5.9 with 2, 9.9 with 4, 10.8 without a limit (perf-sched
-// spawn_blocking_c1, 2 CPUs).
-constexpr std::uint32_t coming_max = 2;
-
 // A deadline further off could overflow the clock.
 constexpr std::chrono::milliseconds keep_alive_limit = std::chrono::hours(24 * 365);
-
-constexpr std::uint64_t no_ticket = 0; // no job has it
 
 constinit thread_local pool* thread_pool = nullptr;
 
 } // namespace
 
 struct pool::state {
-    using guard = base::guard<base::futex_lock>;
-
-    // What an idle thread does. Written by it and, under the lock, by whoever calls it.
-    enum call : std::uint32_t { listening, asleep, called };
-
-    // One thread. Made by the submitter, freed by whoever joins it.
-    struct thread_record {
+    // One thread. Made by who makes it, freed by whoever joins it.
+    struct thread_record : roster::member {
         thread_record(state* pool, std::uint32_t index) noexcept
             : owner(pool)
-            , number(index) {}
+            , number(index)
+            , cursor(index) {}
 
-        state* owner;
-        std::uint32_t number;
-        pthread_t thread{};                      // written by itself, read by who joins it
-        atomic<std::uint32_t> signal{listening}; // futex word; see call
-        bool claimed = false;                    // guarded by lock: it counts as coming
-        thread_record* below = nullptr;          // guarded by lock: links of the idle stack
-        thread_record* above = nullptr;
+        state* const owner;
+        const std::uint32_t number;
+        std::uint32_t cursor; // its own: the shard where it looks first
+        pthread_t thread{};   // written by itself, read by who joins it
     };
 
-    // What summon leaves to be done without the lock.
-    struct errand {
-        const atomic<std::uint32_t>* sleeper = nullptr; // to be woken
-        bool is_start = false;                          // a thread is to be made
-    };
+    state(std::uint32_t cpu_count, std::uint32_t most_threads)
+        : jobs(cpu_count)
+        , threads(jobs, most_threads) {}
 
-    // REQUIRES of the first group: lock held.
-    void push_idle(thread_record& self) noexcept;
-    void unlink_idle(thread_record& self) noexcept;
-    void call_thread(thread_record& one, errand& left) noexcept;
-    [[nodiscard]] errand summon() noexcept;
-
-    // REQUIRES: lock not held.
-    int start_thread(std::uint64_t ticket) noexcept;
-    void run_here(blocking_job& job) noexcept;
+    void run(const roster::errand& left) noexcept;
+    int start_thread(const job_shards::ticket& job) noexcept;
     int create(std::uint32_t number) noexcept;
-
     static void* enter(void* argument) noexcept;
     void serve(thread_record& self) noexcept;
-    bool sleep(thread_record& self) noexcept;
-    static void join(thread_record* exited_thread) noexcept;
+    void run_here(blocking_job& job) noexcept;
+    static void join(roster::member* exited) noexcept;
 
     // Constant.
     const base::process_mark process;
     pool* facade = nullptr;
     const rt::hooks* hooks = nullptr;
-    std::size_t stack_bytes = 0; // of its threads; constant
-    std::uint32_t threads_max = 1;
+    std::size_t stack_bytes = 0; // of its threads
     std::uint64_t keep_alive_ns = 0;
     std::string name;
     cpu_set_t cpus{};
     bool has_cpus = false;
 
-    metrics::histogram latency; // one writer at a time: who holds the lock
+    job_shards jobs;
+    roster threads;
 
-    std::mutex creation; // before lock; held while a thread is made
-
-    // Guarded by lock.
-    base::futex_lock lock{base::lock_rank::blocking_pool};
-    job_queue queue;
-    thread_record* idle_top = nullptr;
-    std::uint32_t idle = 0;
-    std::uint32_t coming = 0;
-    atomic<std::uint32_t> threads{0}; // shut_down sleeps on it
-    bool is_starting = false;         // one of the threads is being made, which may fail
-    std::uint32_t next_number = 0;
-    thread_record* exited = nullptr; // has left serve() and waits to be joined
-    bool is_down = false;
+    std::mutex creation;           // before the roster's lock; held while a thread is made
+    std::uint32_t next_number = 0; // guarded by creation
 };
 
-void pool::state::push_idle(thread_record& self) noexcept {
-    RT_ASSERT(!self.claimed);
-    self.above = nullptr;
-    self.below = idle_top;
-    if (idle_top != nullptr) {
-        idle_top->above = &self;
+// Does what the roster has left to do. A thread that cannot be made is no error here: there are
+// others, which do the work in the end.
+void pool::state::run(const roster::errand& left) noexcept {
+    if (left.sleeper != nullptr) {
+        futex_wake(left.sleeper);
+    } else if (left.is_start) {
+        static_cast<void>(start_thread({}));
     }
-    idle_top = &self;
-    ++idle;
-}
-
-void pool::state::unlink_idle(thread_record& self) noexcept {
-    RT_ASSERT(idle != 0);
-    (self.above == nullptr ? idle_top : self.above->below) = self.below;
-    if (self.below != nullptr) {
-        self.below->above = self.above;
-    }
-    --idle;
-}
-
-void pool::state::call_thread(thread_record& one, errand& left) noexcept {
-    // release: pairs with sleep's loads. Under the lock, because without it the record may go.
-    if (one.signal.exchange_acq_rel(called) == asleep) {
-        left.sleeper = &one.signal;
-    }
-}
-
-// Rule R.
-pool::state::errand pool::state::summon() noexcept {
-    errand left;
-    if (queue.size() <= coming || coming == coming_max) {
-        return left;
-    }
-    if (thread_record* const sleeper = idle_top) {
-        unlink_idle(*sleeper);
-        sleeper->claimed = true;
-        ++coming;
-        call_thread(*sleeper, left);
-    } else {
-        left.is_start = threads.load_relaxed() < threads_max; // relaxed: under the lock
-    }
-    return left;
-}
-
-// Waits until there may be a job. False: keep_alive has passed without one. REQUIRES: lock held; it
-// is free meanwhile.
-bool pool::state::sleep(thread_record& self) noexcept {
-    self.signal.store_relaxed(listening); // relaxed: published by the lock
-    push_idle(self);
-    lock.unlock();
-    const std::uint64_t deadline_ns = base::monotonic_ns() + keep_alive_ns;
-    std::uint32_t seen = listening;
-    // acq_rel: acquire pairs with call_thread.
-    static_cast<void>(self.signal.cas_strong_acq_rel(seen, asleep));
-    while (self.signal.load_acquire() != called && base::monotonic_ns() < deadline_ns) {
-        futex_wait_until(self.signal, asleep, deadline_ns);
-    }
-    lock.lock();
-    if (self.claimed) { // the submitter has unlinked this thread
-        self.claimed = false;
-        RT_ASSERT(coming != 0);
-        --coming;
-        return true;
-    }
-    unlink_idle(self);
-    return is_down || queue.size() != 0;
 }
 
 void pool::state::serve(thread_record& self) noexcept {
@@ -225,49 +112,28 @@ void pool::state::serve(thread_record& self) noexcept {
     if (hooks != nullptr) {
         detail::call_hook(hooks->on_thread_start, "on_thread_start");
     }
-    std::uint64_t now_ns = base::monotonic_ns();
-    lock.lock();
-    RT_ASSERT(coming != 0);
-    --coming;
-    bool has_arrived = true;
-    for (;;) {
-        if (blocking_job* const job = queue.pop()) {
-            // A submitter that was held up may have a clock reading from before its push.
-            latency.record(now_ns > job->queued_ns ? now_ns - job->queued_ns : 0);
-            const errand left = std::exchange(has_arrived, false) ? summon() : errand{};
-            lock.unlock();
-            if (left.sleeper != nullptr) {
-                futex_wake(left.sleeper);
-            } else if (left.is_start) {
-                static_cast<void>(start_thread(no_ticket)); // else this thread does it in the end
+    roster::member* before = nullptr;
+    threads.arrive();
+    do {
+        bool has_arrived = true;
+        while (blocking_job* const job = jobs.pop(self.cursor, base::monotonic_ns())) {
+            if (std::exchange(has_arrived, false)) {
+                run(threads.after_arrival());
             }
             job->run(job); // the job may be gone now
-            now_ns = base::monotonic_ns();
-            lock.lock();
-            continue;
         }
-        if (is_down || !sleep(self)) {
-            break;
-        }
-        has_arrived = true;
-        now_ns = base::monotonic_ns();
-    }
-    thread_record* const before = std::exchange(exited, &self);
-    const bool is_last = threads.sub_relaxed(1) == 1; // relaxed: under the lock
-    lock.unlock();
-    if (is_last) {
-        futex_wake(&threads);
-    }
+    } while (threads.rest(self, keep_alive_ns, before));
     if (hooks != nullptr) {
         detail::call_hook(hooks->on_thread_stop, "on_thread_stop"); // whoever joins this waits
     }
     join(before);
 }
 
-void pool::state::join(thread_record* exited_thread) noexcept {
-    if (exited_thread != nullptr) {
-        RT_ASSERT(::pthread_join(exited_thread->thread, nullptr) == 0);
-        delete exited_thread;
+void pool::state::join(roster::member* exited) noexcept {
+    if (exited != nullptr) {
+        auto* const record = static_cast<thread_record*>(exited);
+        RT_ASSERT(::pthread_join(record->thread, nullptr) == 0);
+        delete record;
     }
 }
 
@@ -307,50 +173,20 @@ int pool::state::create(std::uint32_t number) noexcept {
     return status;
 }
 
-// Makes one more thread if rule R still asks for it. 0, or the errno for which the job with this
-// ticket has been taken back, because there is no thread at all that could run it.
-int pool::state::start_thread(std::uint64_t ticket) noexcept {
+// Makes one more thread if the roster still asks for it. 0, or the errno for which this job has
+// been taken back, because there is no thread at all that could run it.
+int pool::state::start_thread(const job_shards::ticket& job) noexcept {
     const std::unique_lock one_at_a_time(creation);
-    lock.lock();
-    // Somebody may have become idle, and the job may have been run.
-    const errand left = summon();
-    const std::uint32_t number = next_number;
-    if (left.is_start) {
-        ++next_number;
-        ++coming;
-        threads.add_relaxed(1); // relaxed, here and below: under the lock
-        is_starting = true;
-    }
-    lock.unlock();
-    if (left.sleeper != nullptr) {
-        futex_wake(left.sleeper);
-    }
-    if (!left.is_start) {
-        return 0;
-    }
-    int status = create(number);
-    bool is_last = false;
-    errand instead; // what arrived meanwhile relied on this thread: one that sleeps does it
-    {
-        const guard hold(lock);
-        is_starting = false;
-        if (status == 0) {
-            return 0;
-        }
-        --coming;
-        is_last = threads.sub_relaxed(1) == 1;
-        if (!is_last || !queue.take(ticket)) {
+    roster::errand left = threads.begin_start();
+    int status = 0;
+    if (std::exchange(left.is_start, false)) {
+        status = create(next_number++);
+        if (!threads.end_start(status == 0, job, left)) {
             status = 0;
         }
-        if (!is_last) {
-            instead = summon();
-        }
     }
-    if (instead.sleeper != nullptr) {
-        futex_wake(instead.sleeper);
-    }
-    if (is_last) {
-        futex_wake(&threads);
+    if (left.sleeper != nullptr) {
+        futex_wake(left.sleeper);
     }
     return status;
 }
@@ -371,15 +207,18 @@ pool::pool(
     std::chrono::milliseconds keep_alive,
     std::string name,
     const hooks* hooks,
-    std::size_t stack_bytes
+    std::size_t stack_bytes,
+    std::uint32_t shards
 )
-    : state_(std::make_unique<state>()) {
+    : state_(std::make_unique<state>(
+          shards == 0 ? static_cast<std::uint32_t>(::get_nprocs()) : shards,
+          std::max(threads_max, std::uint32_t{1})
+      )) {
     using std::chrono::milliseconds;
     using std::chrono::nanoseconds;
     state_->facade = this;
     state_->hooks = hooks;
     state_->stack_bytes = stack_bytes;
-    state_->threads_max = std::max(threads_max, std::uint32_t{1});
     const nanoseconds kept = std::clamp(keep_alive, milliseconds(0), keep_alive_limit);
     state_->keep_alive_ns = static_cast<std::uint64_t>(kept.count());
     state_->name = std::move(name);
@@ -395,24 +234,16 @@ result<void> pool::submit(detail::blocking_job& job) noexcept {
     state& self = *state_;
     self.process.check();
     job.queued_ns = base::monotonic_ns();
-    std::uint64_t ticket = no_ticket; // the job may be gone when it is needed
-    state::errand left;
-    {
-        const state::guard hold(self.lock);
-        if (self.is_down) {
-            return failure(errc::shut_down, "rt::blocking");
-        }
-        ticket = self.queue.push(job);
-        left = self.summon();
-        // The only thread is one that is being made: if that fails, nobody has this job.
-        left.is_start = left.is_start ||
-            (self.is_starting && self.threads.load_relaxed() == 1); // relaxed: under the lock
+    job_shards::ticket where; // the job may be gone when it is needed
+    if (!self.jobs.push(job, submitter_number(), where)) {
+        return failure(errc::shut_down, "rt::blocking");
     }
     metrics::count(&metrics::worker_counters::blocking_jobs);
+    const roster::errand left = self.threads.after_push();
     if (left.sleeper != nullptr) {
         futex_wake(left.sleeper);
     } else if (left.is_start) {
-        if (const int status = self.start_thread(ticket); status != 0) {
+        if (const int status = self.start_thread(where); status != 0) {
             return failure(status, "rt::blocking");
         }
     }
@@ -420,62 +251,41 @@ result<void> pool::submit(detail::blocking_job& job) noexcept {
 }
 
 bool pool::withdraw(detail::blocking_job& job) noexcept {
-    const state::guard hold(state_->lock);
-    if (!job.is_queued) {
-        return false;
-    }
-    state_->queue.remove(job);
-    return true;
+    return state_->jobs.withdraw(job);
 }
 
 void pool::shut_down() noexcept {
     state& self = *state_;
-    self.lock.lock();
-    self.is_down = true;
-    for (state::thread_record* one = self.idle_top; one != nullptr; one = one->below) {
-        state::errand left;
-        self.call_thread(*one, left);
-        if (left.sleeper != nullptr) {
-            futex_wake(left.sleeper); // at the end of a runtime, under the lock: it keeps the list
-        }
-    }
-    self.lock.unlock();
+    self.jobs.close();
+    self.threads.close();
+    std::uint32_t cursor = 0;
     // A submitter that was accepted may still be on its way to make a thread; that one is waited
-    // for like the others. Once both numbers are 0 they stay so: nothing can be queued any more.
-    self.lock.lock();
-    for (;;) {
-        const std::uint32_t left = self.threads.load_relaxed(); // relaxed: under the lock
-        if (left == 0 && self.queue.size() == 0) {
-            break;
+    // for like the others.
+    while (!self.threads.is_over()) {
+        if (self.threads.has_threads()) {
+            self.threads.wait_for_leaver();
+            continue;
         }
-        self.lock.unlock();
-        if (left != 0) {
-            futex_wait_until(self.threads, left, base::monotonic_ns() + base::ns_per_second);
-        } else {
-            static_cast<void>(self.start_thread(no_ticket)
-            ); // on a thread: jobs may need each other
-        }
-        self.lock.lock();
-        if (left == 0 && self.threads.load_relaxed() == 0) {
-            if (blocking_job* const job = self.queue.pop()) { // without one, then
-                self.lock.unlock();
+        static_cast<void>(self.start_thread({})); // on a thread: jobs may need each other
+        if (!self.threads.has_threads()) {        // without one, then
+            if (blocking_job* const job = self.jobs.pop(cursor, base::monotonic_ns())) {
                 self.run_here(*job);
-                self.lock.lock();
             }
         }
     }
-    state::thread_record* const last = std::exchange(self.exited, nullptr);
-    self.lock.unlock();
-    state::join(last); // which has joined the one before it, and so on
+    state::join(self.threads.take_exited()); // which has joined the one before it, and so on
 }
 
 metrics::histogram_data pool::read_latency() const noexcept {
-    return state_->latency.read();
+    return state_->jobs.read_latency();
 }
 
 counts pool::read() const noexcept {
-    const state::guard hold(state_->lock);
-    return {state_->threads.load_relaxed(), state_->idle, state_->queue.size()};
+    // In this order: if nothing was queued, and then everybody is idle, then whatever had been
+    // submitted before this call has been done.
+    const std::size_t queued = state_->jobs.size();
+    const headcount now = state_->threads.read();
+    return {now.threads, now.idle, queued};
 }
 
 pool* current_pool() noexcept {

@@ -2,11 +2,10 @@
 //
 // The blocking pool: threads for closures that may block.
 //
-// Jobs wait in one FIFO list; a thread is started when a job comes and nobody is idle, up to the
-// cap, and leaves after keep_alive without work. A submitter claims one idle thread by taking it
-// off the idle stack under the lock, so that two jobs never count on the same sleeper (the fault
-// behind Tokio #8056), and the thread that slept last is claimed first, so that the others may
-// leave. If a thread cannot be started (EAGAIN) the job stays queued as long as one thread exists.
+// Jobs wait in a few FIFO queues, one per submitting thread or nearly so (job_shards.h). A thread
+// is started when a job comes and nobody is idle, up to the cap, and leaves after keep_alive
+// without work (roster.h). If a thread cannot be started (EAGAIN) the job stays queued as long as
+// one thread exists.
 //
 // One pool per runtime. Its threads block every signal, are named NAME-bN, and run where the thread
 // that made the pool may run: they are started by pinned workers and must not inherit the pin.
@@ -41,18 +40,21 @@ public:
     // `threads_max` is at least 1. Throws std::bad_alloc. The threads get the constructing thread's
     // CPU affinity.
     // `hooks` may be null, else outlives the pool. `stack_bytes` 0: the C library's default.
+    // `shards` 0: as many queues as are good for the CPUs of the machine.
     pool(
         std::uint32_t threads_max,
         std::chrono::milliseconds keep_alive,
         std::string name,
         const hooks* hooks = nullptr,
-        std::size_t stack_bytes = 0
+        std::size_t stack_bytes = 0,
+        std::uint32_t shards = 0
     );
     ~pool();
     pool(const pool&) = delete;
     pool& operator=(const pool&) = delete;
 
-    // Queues a job. An error says that it has not been and will not be run: errc::shut_down, or
+    // Queues a job. Those of one thread are begun in the order in which it submitted them. An error
+    // says that it has not been and will not be run: errc::shut_down, or
     // EAGAIN or ENOMEM when there is no thread and none can be made. Threads: any.
     [[nodiscard]] result<void> submit(detail::blocking_job& job) noexcept;
 

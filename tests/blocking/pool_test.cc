@@ -376,34 +376,70 @@ Test(pool, lives_with_threads_that_cannot_be_made) {
     cr_assert_not(has_run);
 }
 
+// One thread is held while somebody queues many jobs and then somebody else queues one: that one
+// does not wait for all of them.
+Test(pool, a_backlog_of_one_submitter_does_not_hold_up_another) {
+    constexpr int backlog = 100;
+    pool workers(1, hours, "t", nullptr, 0, 16);
+    std::latch started(1);
+    std::latch go_on(1);
+    std::latch done(backlog + 2);
+    job holder(
+        [&] {
+            started.count_down();
+            go_on.wait();
+        },
+        &done
+    );
+    cr_assert(workers.submit(holder).has_value());
+    started.wait();
+    int before_other = 0;
+    int before = 0;
+    std::vector<std::unique_ptr<job>> jobs;
+    for (int i = 0; i < backlog; ++i) {
+        jobs.push_back(std::make_unique<job>([&] { ++before; }, &done));
+        cr_assert(workers.submit(*jobs.back()).has_value());
+    }
+    job other([&] { before_other = before; }, &done);
+    bool is_accepted = false;
+    std::thread([&] { is_accepted = workers.submit(other).has_value(); }).join();
+    go_on.count_down();
+    done.wait();
+    cr_assert(is_accepted);
+    cr_assert(before_other <= 1, "%d jobs went before it", before_other);
+}
+
 Test(pool, many_submitters_and_withdrawals) {
-    constexpr int submitters = 3;
     constexpr int rounds = 300;
-    pool workers(4, 1ms, "t");
-    rt::atomic<int> ran{0};
-    rt::atomic<int> withdrawn{0};
-    std::vector<std::thread> threads;
-    for (int i = 0; i < submitters; ++i) {
-        threads.emplace_back([&] {
-            for (int round = 0; round < rounds; ++round) {
-                std::latch done(2);
-                job a([&] { ran.add_relaxed(1); }, &done);
-                job b([&] { ran.add_relaxed(1); }, &done);
-                if (!workers.submit(a) || !workers.submit(b)) {
-                    std::abort();
+    for (const std::uint32_t shards : {1U, 2U, 16U}) {
+        const int submitters = shards == 16 ? 64 : 3;
+        pool workers(4, 1ms, "t", nullptr, 0, shards);
+        rt::atomic<int> ran{0};
+        rt::atomic<int> withdrawn{0};
+        std::vector<std::thread> threads;
+        for (int i = 0; i < submitters; ++i) {
+            threads.emplace_back([&] {
+                for (int round = 0; round < rounds; ++round) {
+                    std::latch done(2);
+                    job a([&] { ran.add_relaxed(1); }, &done);
+                    job b([&] { ran.add_relaxed(1); }, &done);
+                    if (!workers.submit(a) || !workers.submit(b)) {
+                        std::abort();
+                    }
+                    if (workers.withdraw(b)) {
+                        withdrawn.add_relaxed(1);
+                        done.count_down();
+                    }
+                    done.wait();
                 }
-                if (workers.withdraw(b)) {
-                    withdrawn.add_relaxed(1);
-                    done.count_down();
-                }
-                done.wait();
-            }
-        });
+            });
+        }
+        for (std::thread& one : threads) {
+            one.join();
+        }
+        cr_assert_eq(ran.load_relaxed() + withdrawn.load_relaxed(), submitters * rounds * 2);
+        cr_assert_eq(workers.read().queued, 0);
     }
-    for (std::thread& one : threads) {
-        one.join();
-    }
-    cr_assert_eq(ran.load_relaxed() + withdrawn.load_relaxed(), submitters * rounds * 2);
 }
 
 Test(pool, latency_counts_every_job_that_was_run) {

@@ -4,6 +4,8 @@
 // stays suspended until the closure has run or has been withdrawn.
 #pragma once
 
+#include <rt/detail/atomic.h>
+
 #include <cstdint>
 
 namespace rt::detail {
@@ -16,12 +18,14 @@ struct blocking_job {
     blocking_job(const blocking_job&) = delete;
     blocking_job& operator=(const blocking_job&) = delete;
 
-    run_function run;             // called on a pool thread; the job may be gone when it returns
-    blocking_job* next = nullptr; // guarded by the pool
+    run_function run; // called on a pool thread; the job may be gone when it returns
+    // Where it waits: 0 nowhere, else one more than the index of its queue. Written under that
+    // queue's lock, which guards the rest too.
+    atomic<std::uint32_t> home{0};
+    blocking_job* next = nullptr;
     blocking_job* previous = nullptr;
     std::uint64_t queued_ns = 0;
-    std::uint64_t ticket = 0; // of this stay in the queue; never used twice
-    bool is_queued = false;
+    std::uint64_t ticket = 0; // of this stay in its queue, which uses none twice
 };
 
 } // namespace rt::detail

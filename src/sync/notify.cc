@@ -14,16 +14,23 @@ bool notify::enroll(detail::sync_wait* waiter) noexcept {
     auto* const awaiter = static_cast<notified_awaiter*>(waiter);
     notify* const self = awaiter->target();
     const detail::sync_guard hold(self->lock_);
-    std::uint64_t word = 0;
-    do {
-        if (self->try_consume(awaiter->round_)) {
+    // A permit or a round that comes in between changes the word, and the next turn finds it.
+    const std::uint64_t round = round_of(awaiter->seen_);
+    std::uint64_t word = awaiter->seen_;
+    for (;;) {
+        if (round_of(word) != round) {
             return false;
         }
-        word = self->word_.load_relaxed();
-        // A permit or a round that comes in between changes the word, and the next turn finds it.
-        // relaxed: lock_ orders the list; whoever sees the bit takes lock_.
-    } while (round_of(word) != awaiter->round_ || (word & permit) != 0 ||
-             !self->word_.cas_weak_relaxed(word, word | waiting));
+        const bool is_kept = (word & permit) != 0;
+        // acquire: as in try_consume. Setting the bit needs no order: lock_ orders the list, and
+        // whoever sees the bit takes lock_.
+        if (self->word_.cas_weak_acquire(word, is_kept ? word & ~permit : word | waiting)) {
+            if (is_kept) {
+                return false;
+            }
+            break;
+        }
+    }
     self->waiters_.push_back(waiter);
     return true;
 }
@@ -78,7 +85,7 @@ void notify::notify_waiters() noexcept {
 
 void notify::blocking_wait() noexcept {
     notified_awaiter wait = notified();
-    if (!try_consume(wait.round_)) {
+    if (!try_consume(wait.seen_)) {
         wait.block();
     }
 }

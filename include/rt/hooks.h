@@ -11,8 +11,10 @@
 
 #include <rt/detail/config.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <source_location>
 
 namespace rt {
@@ -23,6 +25,9 @@ struct task_info {
     std::uint64_t id = 0;
     const char* name = nullptr;
     std::source_location spawned_at;
+    /// Around a turn, with config::schedule_latency: how long the task was ready before it, from
+    /// its wake-up, spawn or yield on. Around a turn that goes on after one inside of it, none.
+    std::optional<std::chrono::nanoseconds> schedule_latency = std::nullopt;
 };
 
 struct hooks {

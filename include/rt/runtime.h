@@ -95,6 +95,9 @@ struct config {
     unhandled_exception unhandled = unhandled_exception::report;
     // Whether to measure what each turn of a task takes, for the metrics: two looks at the clock.
     bool poll_histogram = false;
+    // Whether to measure how long each task is ready before its turn, for the metrics and for the
+    // hooks around turns: a look at the clock for each wake-up and each turn.
+    bool schedule_latency = false;
     // Where random choices begin: victims of theft, and rt::select. 0: not set; they are the same
     // in each thread.
     std::uint64_t seed = 0;

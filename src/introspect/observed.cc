@@ -45,6 +45,7 @@ runtime_facts facts_of(engine::core& core) {
     facts.blocking = core.blocking_pool().read();
     facts.blocking_latency = core.blocking_pool().read_latency();
     facts.poll_times = workers.read_poll_times();
+    facts.schedule_latency = workers.read_schedule_latency();
     for (std::uint32_t i = 0; i < workers.view_count(); ++i) {
         facts.workers.push_back(facts_of(workers, i));
     }

@@ -73,6 +73,7 @@ struct runtime_facts {
     offload::counts blocking;
     metrics::histogram_data blocking_latency; // nanoseconds
     metrics::histogram_data poll_times;       // nanoseconds; empty unless they are measured
+    metrics::histogram_data schedule_latency; // the same
     std::vector<worker_facts> workers;
 };
 

@@ -184,23 +184,44 @@ void write_workers(const metrics_input& input, metrics_writer& page) {
 }
 
 // Of the runtimes that measure it; absent if none does.
-void write_poll_times(const metrics_input& input, metrics_writer& page) {
+void write_measured(
+    const metrics_input& input,
+    metrics_writer& page,
+    const char* family,
+    const char* help,
+    bool config::*is_measured,
+    metrics::histogram_data runtime_facts::*figures
+) {
     bool is_begun = false;
     for (const runtime_facts& runtime : input.runtimes) {
-        if (!runtime.settings.poll_histogram) {
+        if (!(runtime.settings.*is_measured)) {
             continue;
         }
         if (!is_begun) {
             is_begun = true;
-            page.begin(
-                "librt_task_poll_seconds",
-                metric_kind::histogram,
-                "seconds",
-                "Time that turns of tasks took"
-            );
+            page.begin(family, metric_kind::histogram, "seconds", help);
         }
-        page.sample_histogram(labels_of(runtime), runtime.poll_times);
+        page.sample_histogram(labels_of(runtime), runtime.*figures);
     }
+}
+
+void write_turns(const metrics_input& input, metrics_writer& page) {
+    write_measured(
+        input,
+        page,
+        "librt_task_poll_seconds",
+        "Time that turns of tasks took",
+        &config::poll_histogram,
+        &runtime_facts::poll_times
+    );
+    write_measured(
+        input,
+        page,
+        "librt_task_schedule_latency_seconds",
+        "Time that tasks were ready before their turns",
+        &config::schedule_latency,
+        &runtime_facts::schedule_latency
+    );
 }
 
 void write_runtimes(const metrics_input& input, metrics_writer& page) {
@@ -241,7 +262,7 @@ void write_runtimes(const metrics_input& input, metrics_writer& page) {
     for (const runtime_facts& runtime : input.runtimes) {
         page.sample_histogram(labels_of(runtime), runtime.blocking_latency);
     }
-    write_poll_times(input, page);
+    write_turns(input, page);
     page.begin(
         "librt_runtime_uptime_seconds",
         metric_kind::gauge,

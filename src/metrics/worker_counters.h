@@ -60,6 +60,7 @@ struct alignas(128) worker_counters {
 
     histogram* poll_times = nullptr;   // constant; null unless config::poll_histogram asks for it
     std::uint64_t poll_started_ns = 0; // owner; of the turn that is measured
+    histogram* schedule_latency = nullptr; // constant; null unless config::schedule_latency
 };
 
 // A block of threads that are no workers. Published once, never freed.

@@ -21,23 +21,12 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::array known{
-    "LIBRT_WORKERS"sv,
-    "LIBRT_CPUS"sv,
-    "LIBRT_PIN"sv,
-    "LIBRT_DRIVER"sv,
-    "LIBRT_RING_ENTRIES"sv,
-    "LIBRT_EVENT_INTERVAL"sv,
-    "LIBRT_INJECT_INTERVAL"sv,
-    "LIBRT_LIFO_SLOT"sv,
-    "LIBRT_BLOCKING_MAX"sv,
-    "LIBRT_BLOCKING_KEEP"sv,
-    "LIBRT_STACK_KIB"sv,
-    "LIBRT_POLL_HISTOGRAM"sv,
-    "LIBRT_SEED"sv,
-    "LIBRT_INTROSPECT"sv,
-    "LIBRT_SOCKET"sv,
-    "LIBRT_UNHANDLED"sv,
-    "LIBRT_CHAOS_RARITY"sv,
+    "LIBRT_WORKERS"sv,          "LIBRT_CPUS"sv,         "LIBRT_PIN"sv,
+    "LIBRT_DRIVER"sv,           "LIBRT_RING_ENTRIES"sv, "LIBRT_EVENT_INTERVAL"sv,
+    "LIBRT_INJECT_INTERVAL"sv,  "LIBRT_LIFO_SLOT"sv,    "LIBRT_BLOCKING_MAX"sv,
+    "LIBRT_BLOCKING_KEEP"sv,    "LIBRT_STACK_KIB"sv,    "LIBRT_POLL_HISTOGRAM"sv,
+    "LIBRT_SCHEDULE_LATENCY"sv, "LIBRT_SEED"sv,         "LIBRT_INTROSPECT"sv,
+    "LIBRT_SOCKET"sv,           "LIBRT_UNHANDLED"sv,    "LIBRT_CHAOS_RARITY"sv,
     "LIBRT_CHAOS_SEED"sv,
 };
 
@@ -93,6 +82,9 @@ void apply_environment(base::environment& env, config& settings) {
     }
     if (const auto on = env.boolean("LIBRT_POLL_HISTOGRAM")) {
         settings.poll_histogram = *on;
+    }
+    if (const auto on = env.boolean("LIBRT_SCHEDULE_LATENCY")) {
+        settings.schedule_latency = *on;
     }
     if (const auto seed = env.uint("LIBRT_SEED", {0, UINT64_MAX})) {
         settings.seed = *seed;

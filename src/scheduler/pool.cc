@@ -238,15 +238,23 @@ worker_view pool::view(std::uint32_t index) const {
     return view;
 }
 
-metrics::histogram_data pool::read_poll_times() const {
+metrics::histogram_data pool::sum_of(metrics::histogram* metrics::worker_counters::*which) const {
     metrics::histogram_data sum;
     for (std::uint32_t i = 0; i < state_->index_end(); ++i) {
         const worker* const each = state_->find(i);
-        if (each != nullptr && each->poll_times() != nullptr) {
-            each->poll_times()->read_into(sum);
+        if (each != nullptr && each->counters.*which != nullptr) {
+            (each->counters.*which)->read_into(sum);
         }
     }
     return sum;
+}
+
+metrics::histogram_data pool::read_poll_times() const {
+    return sum_of(&metrics::worker_counters::poll_times);
+}
+
+metrics::histogram_data pool::read_schedule_latency() const {
+    return sum_of(&metrics::worker_counters::schedule_latency);
 }
 
 std::size_t pool::injected_depth() const noexcept {

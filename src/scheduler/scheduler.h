@@ -125,6 +125,8 @@ public:
     [[nodiscard]] std::size_t injected_depth() const noexcept; // over all nodes
     // What turns took, in nanoseconds; empty unless config::poll_histogram asks for it.
     [[nodiscard]] metrics::histogram_data read_poll_times() const;
+    // How long tasks were ready, the same, if config::schedule_latency asks for it.
+    [[nodiscard]] metrics::histogram_data read_schedule_latency() const;
     [[nodiscard]] scheduler_addresses addresses() const noexcept;
     [[nodiscard]] driver::kind driver_kind() const noexcept;
     // How the workers were placed and pinned, and why.
@@ -132,6 +134,10 @@ public:
 
 private:
     [[nodiscard]] start_fault start_threads();
+    void hook_tasks(const rt::hooks& hooks) noexcept;
+    // One of the histograms of all workers.
+    [[nodiscard]] metrics::histogram_data
+    sum_of(metrics::histogram* metrics::worker_counters::*which) const;
     void run_on_this_thread(detail::task_header* root, thread_listener& listener) noexcept;
 
     std::unique_ptr<pool_state> state_;

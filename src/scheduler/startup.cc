@@ -150,12 +150,12 @@ void prepare_thread(
 }
 
 std::unique_ptr<metrics::histogram>
-worker::make_poll_times(const pool_state& pool, metrics::worker_counters& counters) {
-    if (!pool.settings.poll_histogram) {
+worker::make_histogram(bool is_wanted, metrics::histogram*& place) {
+    if (!is_wanted) {
         return nullptr;
     }
     auto made = std::make_unique<metrics::histogram>();
-    counters.poll_times = made.get();
+    place = made.get();
     return made;
 }
 
@@ -164,6 +164,17 @@ base::random_source pool_state::next_order() noexcept {
 }
 
 pool::pool() noexcept = default;
+
+// Tasks of this pool have hooks, or something of their turns is measured.
+void pool::hook_tasks(const rt::hooks& hooks) noexcept {
+    const bool is_measured = state_->settings.schedule_latency;
+    this->hooks = &hooks;
+    measures_latency = is_measured;
+    for (std::uint32_t i = 0; i < state_->bound_count; ++i) {
+        state_->bound[i].hooks = &hooks;
+        state_->bound[i].measures_latency = is_measured;
+    }
+}
 
 start_fault pool::start(
     const config& settings,
@@ -189,11 +200,8 @@ start_fault pool::start(
         hooks.on_thread_unpark) {
         state.hooks = &hooks;
     }
-    if (has_task_hooks(hooks) || settings.poll_histogram) {
-        this->hooks = &hooks;
-        for (std::uint32_t i = 0; i < placed->worker_count(); ++i) {
-            state.bound[i].hooks = &hooks;
-        }
+    if (has_task_hooks(hooks) || settings.poll_histogram || settings.schedule_latency) {
+        hook_tasks(hooks);
     }
     state.owner = owner;
     state.blocking = blocking;

@@ -33,6 +33,8 @@ worker::worker(pool_state& pool, std::uint32_t own_index, std::uint32_t own_node
     , node(own_node)
     , wheel(base::monotonic_ns())
     , pool_(pool)
+    , poll_times_(make_histogram(pool.settings.poll_histogram, counters.poll_times))
+    , schedule_latency_(make_histogram(pool.settings.schedule_latency, counters.schedule_latency))
     , random_(own_index + 1)
     , pace_(pool.settings.inject_interval)
     , has_lifo_slot_(pool.settings.lifo_slot) {

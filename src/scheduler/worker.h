@@ -113,10 +113,6 @@ public:
     bound_tasks& bound;             // what only this worker runs
     atomic<bool> is_at_rest{false}; // it waits in drain() for the leader
     metrics::worker_counters counters;
-    // What turns take, if config::poll_histogram asks for it; else null.
-    [[nodiscard]] const metrics::histogram* poll_times() const noexcept {
-        return poll_times_.get();
-    }
     // Sets what the choice of victims comes from, before it starts.
     void choose_from(base::random_source source) noexcept { random_ = source; }
 
@@ -139,9 +135,9 @@ public:
     [[nodiscard]] pool_state& pool() const noexcept { return pool_; }
 
 private:
-    // For the counters of a worker, which point to it.
+    // One if it is wanted, for the counters of a worker, which point to it from `place`.
     static std::unique_ptr<metrics::histogram>
-    make_poll_times(const pool_state& pool, metrics::worker_counters& counters);
+    make_histogram(bool is_wanted, metrics::histogram*& place);
     // Always inlined: a call and its saved registers are a tenth of a short turn.
     [[gnu::always_inline]] inline void run_task(task_header* task) noexcept;
     void begin_turn(task_header* task) noexcept;
@@ -205,7 +201,8 @@ private:
 
     bound_tasks unbound_; // a stand-in's, always empty
     pool_state& pool_;
-    const std::unique_ptr<metrics::histogram> poll_times_ = make_poll_times(pool_, counters);
+    const std::unique_ptr<metrics::histogram> poll_times_;
+    const std::unique_ptr<metrics::histogram> schedule_latency_;
     std::unique_ptr<driver::driver> driver_;
     // What the thread was before enter(): the worker of another runtime, if one dies in its task.
     detail::context former_;

@@ -39,7 +39,8 @@ task_info info_of(const task_header* task) noexcept {
     return {
         task->id.load_relaxed(), // the caller owns the task
         task->name,
-        std::bit_cast<std::source_location>(task->spawn_site)};
+        std::bit_cast<std::source_location>(task->spawn_site),
+        std::nullopt};
 }
 
 void call_hook(

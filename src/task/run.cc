@@ -3,6 +3,10 @@
 // Turns between the program's hooks (rt/hooks.h), and turns that are measured, out of line and
 // cold: a runtime that wants either has hooks, all of which may be empty.
 //
+// How long the task was ready is read from its header, where whoever made it ready has left the
+// time (note_ready); it is known before the turn, so both hooks around it are told. What is left of
+// a turn after one inside of it has none.
+//
 // The hooks are called with no task running, as those of threads are: what they spawn has no
 // parent. They stand outside of the probes' interval, and of what is measured. A turn is one sample
 // however often turns inside of it interrupt it, and their time is not its own.
@@ -14,6 +18,9 @@
 #include <rt/hooks.h>
 #include <rt/join.h>
 
+#include <chrono>
+#include <cstdint>
+#include <optional>
 #include <utility>
 
 namespace rt::tasks {
@@ -27,6 +34,25 @@ void call_after(const rt::hooks& hooks, const task_info& info) noexcept {
     detail::call_hook(hooks.on_after_task_poll, info, "on_after_task_poll");
 }
 
+// The latency that the hooks around the current turn are told.
+using latency = std::optional<std::chrono::nanoseconds>;
+constinit thread_local latency current_latency;
+
+// For a task whose turn begins.
+latency measure_latency(const task_header* task) noexcept {
+    if (!task->scheduler->measures_latency) {
+        return std::nullopt;
+    }
+    const std::uint64_t now_ns = base::monotonic_ns();
+    const std::uint64_t ready_ns = task->live.since_ns; // perhaps by another CPU's clock
+    const std::uint64_t latency_ns = now_ns > ready_ns ? now_ns - ready_ns : 0;
+    metrics::worker_counters* const mine = metrics::this_worker;
+    if (mine != nullptr && mine->schedule_latency != nullptr) {
+        mine->schedule_latency->record(latency_ns);
+    }
+    return std::chrono::nanoseconds(latency_ns);
+}
+
 // The counters of the calling worker, if it measures turns; else null.
 metrics::worker_counters* measured() noexcept {
     metrics::worker_counters* const mine = metrics::this_worker;
@@ -35,10 +61,15 @@ metrics::worker_counters* measured() noexcept {
 
 } // namespace
 
+void write_ready_time(task_header* task) noexcept {
+    task->live.since_ns = base::monotonic_ns();
+}
+
 void run_hooked(task_header* task) noexcept {
     // After the turn the task may be elsewhere, or its header that of another one.
     const rt::hooks& hooks = *task->scheduler->hooks;
-    const task_info info = detail::info_of(task);
+    task_info info = detail::info_of(task);
+    info.schedule_latency = current_latency = measure_latency(task);
     call_before(hooks, info);
     metrics::worker_counters* const mine = measured();
     if (mine != nullptr) {
@@ -48,18 +79,21 @@ void run_hooked(task_header* task) noexcept {
     if (mine != nullptr) {
         mine->poll_times->record(base::monotonic_ns() - mine->poll_started_ns);
     }
+    info.schedule_latency = current_latency;
     call_after(hooks, info);
 }
 
 void run_nested_hooked(task_header* outer, task_header* task) noexcept {
     const rt::hooks& hooks = *outer->scheduler->hooks;
-    const task_info info = detail::info_of(outer);
+    task_info info = detail::info_of(outer);
+    info.schedule_latency = current_latency;
     detail::this_thread.task = nullptr;
     metrics::worker_counters* const mine = measured();
     const std::uint64_t spent_ns =
         mine != nullptr ? base::monotonic_ns() - mine->poll_started_ns : 0;
     call_after(hooks, info);
     run(task);
+    info.schedule_latency = current_latency = std::nullopt;
     call_before(hooks, info);
     if (mine != nullptr) {
         mine->poll_started_ns = base::monotonic_ns() - spent_ns;

@@ -26,6 +26,9 @@ bool try_wake(task_header* task) noexcept {
         // acq_rel: acquire pairs with the release in commit_suspend; release pairs with the
         // acquire of commit_suspend or settle_claim that finds woken.
         if (task->state.cas_weak_acq_rel(state, next)) {
+            if (waiting) {
+                rt::tasks::note_ready(task);
+            }
             return waiting;
         }
     }
@@ -88,6 +91,9 @@ bool request_cancel(task_header* task, state_bits bit) noexcept {
         // acq_rel: acquire pairs with commit_suspend; release pairs with the worker's acquire of
         // the bit (boundary.requested is written before state_scoped).
         if (task->state.cas_weak_acq_rel(state, next)) {
+            if (waiting) {
+                rt::tasks::note_ready(task);
+            }
             return waiting;
         }
     }

@@ -71,6 +71,7 @@ void* settle_claim(task_header* task) noexcept {
     metrics::count_spawn();
     if (is_hooked(task)) {
         detail::call_spawn_hook(task);
+        note_ready(task);
     }
     return task;
 }
@@ -112,11 +113,11 @@ void* after_yield(task_header* task) noexcept {
     if ((state & (detail::state_aborted | detail::state_scoped)) != 0) {
         return unwind(task);
     }
-    defer(task);
-    return nullptr;
+    return put_back(task);
 }
 
 void* put_back(task_header* task) noexcept {
+    note_ready(task);
     defer(task);
     return nullptr;
 }

@@ -248,6 +248,22 @@ Test(openmetrics, latencies_of_the_blocking_queue_are_cumulative_buckets) {
     cr_assert(at("_sum{runtime=\"rt\"}") > 0.015);
 }
 
+Test(openmetrics, b194_schedule_latency_is_shown_of_runtimes_that_measure_it) {
+    metrics_input input = two_runtimes();
+    const std::string name = "librt_task_schedule_latency_seconds";
+    cr_assert(page_of(input, true, false).find(name) == std::string::npos);
+    input.runtimes[0].settings.schedule_latency = true;
+    input.runtimes[0].schedule_latency.add(2'000, 9);
+    reader strict;
+    const std::string why = strict.check(page_of(input, true, false));
+    cr_assert(why.empty(), "%s", why.c_str());
+    cr_assert(strict.samples.at(name + "_bucket{runtime=\"rt\",le=\"0.000004095\"}") == 9);
+    cr_assert(strict.samples.at(name + "_count{runtime=\"rt\"}") == 9);
+    for (const auto& [series, value] : strict.samples) {
+        cr_assert(!series.starts_with(name) || series.find("a\\\"b") == std::string::npos);
+    }
+}
+
 Test(openmetrics, b191_times_of_turns_are_shown_of_runtimes_that_measure_them) {
     metrics_input input = two_runtimes();
     cr_assert(page_of(input, true, false).find("librt_task_poll_seconds") == std::string::npos);

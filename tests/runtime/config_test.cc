@@ -43,6 +43,7 @@ void clear_environment() {
           "LIBRT_BLOCKING_KEEP",
           "LIBRT_STACK_KIB",
           "LIBRT_POLL_HISTOGRAM",
+          "LIBRT_SCHEDULE_LATENCY",
           "LIBRT_SEED",
           "LIBRT_INTROSPECT",
           "LIBRT_SOCKET"}) {
@@ -80,6 +81,7 @@ Test(config, the_environment_overrides_every_field) {
     set("LIBRT_BLOCKING_KEEP", "1500ms");
     set("LIBRT_STACK_KIB", "0x100");
     set("LIBRT_POLL_HISTOGRAM", "on");
+    set("LIBRT_SCHEDULE_LATENCY", "on");
     set("LIBRT_SEED", "0xFFFFFFFFFFFFFFFF");
     set("LIBRT_INTROSPECT", "off");
     set("LIBRT_SOCKET", "/tmp/a-socket");
@@ -100,6 +102,7 @@ Test(config, the_environment_overrides_every_field) {
     cr_assert(got.settings.blocking_keep_alive == 1500ms);
     cr_assert_eq(got.settings.thread_stack_kib, 256U);
     cr_assert(got.settings.poll_histogram);
+    cr_assert(got.settings.schedule_latency);
     cr_assert_eq(got.settings.seed, UINT64_MAX);
     cr_assert_not(got.settings.introspect);
     cr_assert(got.settings.socket_path == "/tmp/a-socket");
@@ -173,6 +176,7 @@ Test(config, b033_every_fault_of_the_environment_is_named) {
     set("LIBRT_BLOCKING_KEEP", "10");
     set("LIBRT_INTROSPECT", "perhaps");
     set("LIBRT_POLL_HISTOGRAM", "2");
+    set("LIBRT_SCHEDULE_LATENCY", "later");
     set("LIBRT_LIFO_SLOT", "7");
     set("LIBRT_SEED", "-1");
     set("LIBRT_CPUS", "0-a");
@@ -187,6 +191,7 @@ Test(config, b033_every_fault_of_the_environment_is_named) {
           "LIBRT_BLOCKING_KEEP",
           "LIBRT_INTROSPECT",
           "LIBRT_POLL_HISTOGRAM",
+          "LIBRT_SCHEDULE_LATENCY",
           "LIBRT_LIFO_SLOT",
           "LIBRT_SEED",
           "LIBRT_CPUS",

@@ -143,9 +143,11 @@ public:
     // True: the running one waits by now, and is not the caller's any more.
     virtual bool run_at_join(task_header* /*task*/, join_wait& /*wait*/) noexcept { return false; }
 
-    // The program's, if it has hooks for tasks or their turns are measured; else null. Constant
-    // while there are tasks.
+    // The program's, if it has hooks for tasks or something of their turns is measured; else null.
+    // Constant while there are tasks, as is the next.
     const rt::hooks* hooks = nullptr;
+    // How long tasks are ready before their turns is measured: whoever makes one ready says when.
+    bool measures_latency = false;
 
 protected:
     ~scheduler_base() = default;
@@ -175,7 +177,8 @@ struct alignas(64) task_header {
 
     struct live_part {
         const void* wait_object;  // owner; what it waits on, for the wait-for graph
-        std::uint64_t since_ns;   // owner; coarse monotonic time of the last suspension
+        std::uint64_t since_ns;   // owner; coarse monotonic time of the last suspension, or,
+                                  // with measures_latency, when it became ready
         void* frame;              // coroutine address of the root
         std::uint64_t created_ns; // coarse monotonic time of the spawn
     };

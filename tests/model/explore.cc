@@ -58,6 +58,7 @@ void machine::begin(const options& wanted, unsigned fibers) {
     options_ = wanted;
     fiber_count_ = fibers;
     result_ = {};
+    has_given_up_ = false;
     path_.clear();
     visited_.clear();
     is_tracing_ = wanted.is_verbose;
@@ -149,6 +150,7 @@ bool machine::advance() {
     result_.deepest = std::max(result_.deepest, static_cast<unsigned>(depth_));
     if (result_.executions >= options_.executions_max) {
         result_.failure = "too many executions: the scenario is too large";
+        has_given_up_ = true;
         return false;
     }
     while (!path_.empty() && path_.back().chosen + 1 == path_.back().count) {

@@ -151,6 +151,7 @@ public:
     [[nodiscard]] bool advance(); // to the next path; false: all have been tried
     void show_failure();          // the next execution repeats the one that failed, and is traced
     [[nodiscard]] bool has_failed() const { return !result_.failure.empty(); }
+    [[nodiscard]] bool has_given_up() const { return has_given_up_; } // not a path's failure
     [[nodiscard]] report finish();
     void reset_locations();
     void ignore_failures(bool shall = true) { is_ignoring_ = shall; }
@@ -201,6 +202,7 @@ private:
 
     options options_;
     report result_;
+    bool has_given_up_ = false;
     struct handlers;
     handlers* former_ = nullptr; // of the signals that a crash raises
     unsigned fiber_count_ = 0;
@@ -283,7 +285,7 @@ report explore(const options& wanted, const Args&... arguments) {
     do {
         execute_once<Scenario>(m, arguments...);
     } while (!m.has_failed() && m.advance());
-    if (m.has_failed()) {
+    if (m.has_failed() && !m.has_given_up()) {
         m.show_failure();
         execute_once<Scenario>(m, arguments...);
     }

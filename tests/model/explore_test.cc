@@ -220,6 +220,13 @@ Test(explore, visits_each_state_once) {
     cr_assert(got.states > 125 && got.states < 1000, "%llu", (unsigned long long)got.states);
 }
 
+Test(explore, a_scenario_that_is_given_up_has_not_passed) {
+    const report got = explore<store_buffering<false>>({.executions_max = 2});
+    cr_assert_not(got.is_good());
+    cr_assert_eq(got.executions, 2U);
+    cr_assert(got.failure.starts_with("too many executions"));
+}
+
 Test(explore, a_bound_on_preemptions_makes_it_less) {
     const report one = explore<counting>({.preemptions_max = 0});
     const report all = explore<counting>(strong);

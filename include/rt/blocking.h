@@ -35,7 +35,7 @@ namespace rt::detail {
 // What the awaiter can do whatever the closure's type.
 // Protocol: the pool's thread owns slot and closure from the moment it has taken the job off its
 // queue until leave(), which wakes the task and is the last thing that touches the awaiter. A
-// canceller that finds the job still queued takes it back under the pool's lock: nobody will wake.
+// canceller that finds the job still queued takes it back under its queue's lock: nobody will wake.
 class RT_API blocking_wait : public wait_node, public blocking_job {
 protected:
     explicit blocking_wait(run_function run) noexcept

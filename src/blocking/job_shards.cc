@@ -14,8 +14,8 @@ namespace rt::offload {
 
 using detail::blocking_job;
 
-job_shards::job_shards(std::uint32_t cpus)
-    : mask_(std::bit_ceil(std::clamp(cpus, std::uint32_t{1}, shards_max)) - 1)
+job_shards::job_shards(std::uint32_t count)
+    : mask_(std::bit_ceil(std::clamp(count, std::uint32_t{1}, shards_max)) - 1)
     , shards_(std::make_unique<shard[]>(mask_ + 1)) {
 }
 
@@ -83,13 +83,12 @@ std::size_t job_shards::size() const noexcept {
     return sum;
 }
 
-bool job_shards::is_empty() const noexcept {
-    for (std::uint32_t i = 0; i <= mask_; ++i) {
-        if (shards_[i].queue.size() != 0) {
-            return false;
-        }
+bool job_shards::has_more_than(std::uint32_t count, std::uint32_t shard) const noexcept {
+    std::size_t seen = 0;
+    for (std::uint32_t i = 0; i <= mask_ && seen <= count; ++i) {
+        seen += shards_[(shard + i) & mask_].queue.size();
     }
-    return true;
+    return seen > count;
 }
 
 metrics::histogram_data job_shards::read_latency() const noexcept {

@@ -3,9 +3,10 @@
 // The blocking pool's threads: how they are made, what they run, how they end.
 //
 // Jobs wait in job_shards.h; who is called or made for them is decided in roster.h. No lock is held
-// during a job, a system call or an allocation, but for `creation`: threads are made one at a time,
-// because a creation that fails while there is no other thread takes the job back, and must know
-// that no other creation is half done.
+// during a job, a system call or an allocation, but for the end of a pool, which wakes sleepers
+// under the roster's, and but for `creation`: threads are made one at a time, because a creation
+// that fails while there is no other thread takes the job back, and must know that no other
+// creation is half done.
 //
 // A thread that leaves cannot join itself. It puts its record where shut_down finds it, and first
 // joins the one that it finds there; so at most one exited thread is ever unjoined, and whoever
@@ -20,6 +21,7 @@
 #include "base/arch.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/padded.h"
 #include "base/process.h"
 #include "blocking/job_shards.h"
 #include "blocking/roster.h"
@@ -38,7 +40,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <sys/sysinfo.h>
 
 namespace rt::offload {
 namespace {
@@ -50,24 +51,33 @@ constexpr std::chrono::milliseconds keep_alive_limit = std::chrono::hours(24 * 3
 
 constinit thread_local pool* thread_pool = nullptr;
 
+// So that few of as many submitters as there are CPUs share one.
+constexpr std::uint32_t shards_per_cpu = 2;
+
+std::uint32_t cpus_of_this_thread() noexcept {
+    cpu_set_t cpus;
+    if (::sched_getaffinity(0, sizeof(cpus), &cpus) != 0) {
+        return job_shards::shards_max; // more of them than the set has room for
+    }
+    return static_cast<std::uint32_t>(CPU_COUNT(&cpus));
+}
+
 } // namespace
 
 struct pool::state {
     // One thread. Made by who makes it, freed by whoever joins it.
-    struct thread_record : roster::member {
+    struct alignas(base::interference_bytes) thread_record : roster::member {
         thread_record(state* pool, std::uint32_t index) noexcept
             : owner(pool)
-            , number(index)
-            , cursor(index) {}
+            , number(index) {}
 
         state* const owner;
         const std::uint32_t number;
-        std::uint32_t cursor; // its own: the shard where it looks first
-        pthread_t thread{};   // written by itself, read by who joins it
+        pthread_t thread{}; // written by itself, read by who joins it
     };
 
-    state(std::uint32_t cpu_count, std::uint32_t most_threads)
-        : jobs(cpu_count)
+    state(std::uint32_t shards, std::uint32_t most_threads)
+        : jobs(shards)
         , threads(jobs, most_threads) {}
 
     void run(const roster::errand& left) noexcept;
@@ -113,10 +123,11 @@ void pool::state::serve(thread_record& self) noexcept {
         detail::call_hook(hooks->on_thread_start, "on_thread_start");
     }
     roster::member* before = nullptr;
+    std::uint32_t cursor = self.number; // the shard where it looks first
     threads.arrive();
     do {
         bool has_arrived = true;
-        while (blocking_job* const job = jobs.pop(self.cursor, base::monotonic_ns())) {
+        while (blocking_job* const job = jobs.pop(cursor, base::monotonic_ns())) {
             if (std::exchange(has_arrived, false)) {
                 run(threads.after_arrival());
             }
@@ -177,18 +188,20 @@ int pool::state::create(std::uint32_t number) noexcept {
 // been taken back, because there is no thread at all that could run it.
 int pool::state::start_thread(const job_shards::ticket& job) noexcept {
     const std::unique_lock one_at_a_time(creation);
-    roster::errand left = threads.begin_start();
-    int status = 0;
-    if (std::exchange(left.is_start, false)) {
-        status = create(next_number++);
-        if (!threads.end_start(status == 0, job, left)) {
-            status = 0;
+    roster::errand left;
+    do {
+        left = threads.begin_start();
+        if (std::exchange(left.is_start, false)) {
+            const int status = create(next_number++);
+            if (threads.end_start(status == 0, job, left)) {
+                return status;
+            }
         }
-    }
-    if (left.sleeper != nullptr) {
-        futex_wake(left.sleeper);
-    }
-    return status;
+        if (left.sleeper != nullptr) {
+            futex_wake(left.sleeper);
+        }
+    } while (left.is_start);
+    return 0;
 }
 
 // On a thread of its own right, which a job must leave as it was: it may be a worker of another
@@ -211,7 +224,7 @@ pool::pool(
     std::uint32_t shards
 )
     : state_(std::make_unique<state>(
-          shards == 0 ? static_cast<std::uint32_t>(::get_nprocs()) : shards,
+          shards == 0 ? shards_per_cpu * cpus_of_this_thread() : shards,
           std::max(threads_max, std::uint32_t{1})
       )) {
     using std::chrono::milliseconds;
@@ -239,7 +252,7 @@ result<void> pool::submit(detail::blocking_job& job) noexcept {
         return failure(errc::shut_down, "rt::blocking");
     }
     metrics::count(&metrics::worker_counters::blocking_jobs);
-    const roster::errand left = self.threads.after_push();
+    const roster::errand left = self.threads.after_push(where.shard);
     if (left.sleeper != nullptr) {
         futex_wake(left.sleeper);
     } else if (left.is_start) {

@@ -55,7 +55,8 @@ public:
 
     // Queues a job. Those of one thread are begun in the order in which it submitted them. An error
     // says that it has not been and will not be run: errc::shut_down, or
-    // EAGAIN or ENOMEM when there is no thread and none can be made. Threads: any.
+    // EAGAIN or ENOMEM when there is no thread and none can be made. The job may have ended when it
+    // returns; the pool must still be there. Threads: any.
     [[nodiscard]] result<void> submit(detail::blocking_job& job) noexcept;
 
     // Takes a job back. False: it has started, or has ended. Threads: any.

@@ -10,6 +10,7 @@
 // the queues. The two fences are named where they stand, each with its partner.
 #include "blocking/roster.h"
 
+#include "base/arch.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "blocking/thread_calls.h"
@@ -17,6 +18,13 @@
 #include <utility>
 
 namespace rt::offload {
+namespace {
+
+// How often a submitter looks at the word while somebody else has the lock, before it waits for the
+// lock: longer than it is held.
+constexpr unsigned looks_max = 64;
+
+} // namespace
 
 void roster::push_idle(member& self) noexcept {
     RT_ASSERT(!self.is_claimed);
@@ -38,14 +46,19 @@ void roster::unlink_idle(member& self) noexcept {
     --idle_;
 }
 
+bool roster::can_start() const noexcept {
+    return !is_starting_ && threads_.load_relaxed() < threads_max_;
+}
+
+// One that has been made, has done what there was and has left, all before its maker was done, may
+// be the one that counts here: then there is none.
 bool roster::is_making_the_only_thread() const noexcept {
-    return is_starting_ && threads_.load_relaxed() == 1;
+    return is_starting_ && threads_.load_relaxed() <= 1;
 }
 
 // After each change of the numbers. Who makes the word true looks at the queues afterwards.
 void roster::publish() noexcept {
-    const bool can_call =
-        coming_ < coming_max && (idle_top_ != nullptr || threads_.load_relaxed() < threads_max_);
+    const bool can_call = coming_ < coming_max && (idle_top_ != nullptr || can_start());
     const bool is_possible = can_call || is_making_the_only_thread();
     if (is_possible == is_call_possible_.load_relaxed()) {
         return;
@@ -65,9 +78,9 @@ void roster::call(member& one, errand& left) noexcept {
 }
 
 // Rule R.
-roster::errand roster::summon() noexcept {
+roster::errand roster::summon(std::uint32_t shard) noexcept {
     errand left;
-    if (coming_ == coming_max || jobs_.size() <= coming_) {
+    if (coming_ == coming_max || !jobs_.has_more_than(coming_, shard)) {
         return left;
     }
     if (member* const sleeper = idle_top_) {
@@ -77,21 +90,32 @@ roster::errand roster::summon() noexcept {
         publish();
         call(*sleeper, left);
     } else {
-        left.is_start = threads_.load_relaxed() < threads_max_;
+        left.is_start = can_start();
     }
     return left;
 }
 
-roster::errand roster::after_push() noexcept {
-    fence_seq_cst();                         // pairs with publish's
-    if (!is_call_possible_.load_relaxed()) { // relaxed: the fence orders it
-        return {};
+roster::errand roster::after_push(std::uint32_t shard) noexcept {
+    fence_seq_cst(); // pairs with publish's
+    // While others have the lock the word may become false, and then there is nothing to do.
+    for (unsigned tries = 0;; ++tries) {
+        if (!is_call_possible_.load_relaxed()) { // relaxed: the fence orders it
+            return {};
+        }
+        if (lock_.try_lock()) {
+            break;
+        }
+        if (tries == looks_max) {
+            lock_.lock();
+            break;
+        }
+        base::cpu::relax();
     }
-    const guard hold(lock_);
-    errand left = summon();
+    errand left = summon(shard);
     // If the only thread cannot be made, nobody has this job: whoever makes it has to be waited
     // for.
     left.is_start = left.is_start || is_making_the_only_thread();
+    lock_.unlock();
     return left;
 }
 
@@ -100,13 +124,13 @@ roster::errand roster::after_arrival() noexcept {
         return {};
     }
     const guard hold(lock_);
-    return summon();
+    return summon(0);
 }
 
 roster::errand roster::begin_start() noexcept {
     const guard hold(lock_);
     // Somebody may have become idle, and the job may have been run.
-    const errand left = summon();
+    const errand left = summon(0);
     if (left.is_start) {
         ++coming_;
         threads_.add_relaxed(1);
@@ -121,6 +145,9 @@ bool roster::end_start(bool is_made, const job_shards::ticket& job, errand& left
     is_starting_ = false;
     if (is_made) {
         publish();
+        if (coming_ == 0) {
+            left = summon(job.shard); // for what came after the thread's own look
+        }
         return false;
     }
     --coming_;
@@ -130,7 +157,8 @@ bool roster::end_start(bool is_made, const job_shards::ticket& job, errand& left
     if (is_last) {
         is_taken = jobs_.take(job);
     } else {
-        left = summon(); // what came meanwhile relied on that thread
+        left = summon(job.shard); // what came meanwhile relied on that thread
+        left.is_start = false;    // which would fail again; those that there are will do it
     }
     hold.unlock();
     if (is_last) {

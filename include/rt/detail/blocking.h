@@ -24,8 +24,8 @@ struct blocking_job {
     atomic<std::uint32_t> home{0};
     blocking_job* next = nullptr;
     blocking_job* previous = nullptr;
-    std::uint64_t queued_ns = 0;
-    std::uint64_t ticket = 0; // of this stay in its queue, which uses none twice
+    std::uint64_t queued_ns = 0; // written before it is queued
+    std::uint64_t ticket = 0;    // of this stay in its queue, which uses none twice
 };
 
 } // namespace rt::detail

@@ -24,7 +24,7 @@ inject_queue::~inject_queue() {
     }
 }
 
-bool inject_queue::push_chain(task_chain chain) noexcept {
+bool inject_queue::push_chain(const task_chain& chain) noexcept {
     for (bool may_grow = true;;) {
         std::size_t wanted = 0;
         {
@@ -42,7 +42,7 @@ bool inject_queue::push_chain(task_chain chain) noexcept {
     }
 }
 
-void inject_queue::accept(task_chain chain) noexcept {
+void inject_queue::accept(const task_chain& chain) noexcept {
     ++entered_;
     size_.store_relaxed(size_.load_relaxed() + chain.count);
     if (spilled_.count != 0 || !has_room(chain.count)) [[unlikely]] {

@@ -39,7 +39,7 @@ public:
     // Appends one task, or a chain. True: the caller calls leave() once it touches nothing of the
     // pool any more. False: closed; the caller still owns the tasks. Threads: any.
     [[nodiscard]] bool push(task_header* task) noexcept { return push_chain({task, task, 1}); }
-    [[nodiscard]] bool push_chain(task_chain chain) noexcept;
+    [[nodiscard]] bool push_chain(const task_chain& chain) noexcept;
     void leave() noexcept { left_.add_release(1); } // pairs with has_guests
     // Whether somebody is between push and leave. Threads: any.
     [[nodiscard]] bool has_guests() noexcept;
@@ -61,7 +61,7 @@ private:
         return end_ - begin_ + more <= capacity_;
     }
     void append(task_header* task) noexcept { slots_[end_++ & (capacity_ - 1)] = task; }
-    void accept(task_chain chain) noexcept;
+    void accept(const task_chain& chain) noexcept;
     void refill() noexcept;
     // False: there is no memory for so many slots. REQUIRES: no lock held.
     [[nodiscard]] bool grow(std::size_t wanted) noexcept;

@@ -49,7 +49,7 @@ public:
 
     // Appends to a node's injection queue and wakes somebody. After shutdown the tasks, which can
     // only be new ones, are cancelled here. Threads: any.
-    void inject(std::uint32_t node, task_chain chain) noexcept;
+    void inject(std::uint32_t node, const task_chain& chain) noexcept;
 
     // Cancels a task that the caller owns and no queue has taken, because the pool has ended.
     void refuse(task_header* task) noexcept;

@@ -103,7 +103,7 @@ bool worker::may_hold() noexcept {
     return is_young && profit_.is_resting(now);
 }
 
-void worker::push_all(task_chain chain) noexcept {
+void worker::push_all(const task_chain& chain) noexcept {
     if (is_lone()) {
         held_.append(chain);
         return;

@@ -330,12 +330,13 @@ void pool_state::refuse(task_header* task) noexcept {
     tasks::cancel_unstarted(task);
 }
 
-void pool_state::inject(std::uint32_t node, task_chain chain) noexcept {
+void pool_state::inject(std::uint32_t node, const task_chain& chain) noexcept {
     metrics::add(&metrics::worker_counters::remote_schedules, chain.count);
     inject_queue& to = inject_of(node);
     if (!to.push_chain(chain)) {
         // Only a spawn after shutdown comes here: no task is left that could be woken.
-        for (task_header* task = chain.first; chain.count != 0; --chain.count) {
+        task_header* task = chain.first;
+        for (std::uint32_t left = chain.count; left != 0; --left) {
             task_header* const following = task->queue_next;
             refuse(task);
             task = following;

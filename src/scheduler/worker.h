@@ -154,7 +154,7 @@ private:
     [[nodiscard]] task_header* steal_from(worker& victim) noexcept;
     [[nodiscard]] task_header* look_around() noexcept;
     void push(task_header* task) noexcept;
-    void push_all(task_chain chain) noexcept;
+    void push_all(const task_chain& chain) noexcept;
     void push_woken(task_header* task) noexcept;
     [[nodiscard]] bool may_hold() noexcept;
     void let_go_of_held() noexcept;

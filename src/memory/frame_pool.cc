@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: MIT
 //
-// The node pools: carving, batches, and the way home.
+// The node pools: carving, magazines, and the way home.
 //
 // A chunk is aligned to its size and begins with a chunk_header; the rest is carved into blocks of
-// one class, 32 at a time, under the class's lock. Chunks are never given back: frames of a burst
-// are what the next burst needs, and headers must stay readable (type-stable) for observers.
-// The list of header chunks is append-only: pushed with release by the carver, read with acquire
-// by for_each_header; `carved` of a chunk is published the same way.
+// one class, as many at a time as a magazine holds, under the class's lock. Chunks are never given
+// back: frames of a burst are what the next burst needs, and headers must stay readable
+// (type-stable) for observers. The list of header chunks is append-only: pushed with release by the
+// carver, read with acquire by for_each_header; `carved` of a chunk is published the same way.
+//
+// A magazine is in one place: a thread's, where it is in use or spare; a class's stock, if it has
+// blocks; or its node's heap of empty ones. Those are carved too, and never given back: 8 bytes for
+// each block that is free at the same time. Freeing a block may need one and cannot fail, so if
+// there is no memory for it the block becomes a loose one, in a list of its class.
 //
 // What was tried instead: one allocation from jemalloc per frame with an explicit arena costs 17 ns
 // against 3.7 ns for the lists (measured; man librt-tuning(7)); owner-linked remote free lists as
-// in mimalloc cost one atomic operation per remote free, batches cost 1/32 of one.
+// in mimalloc cost one atomic operation per remote free, magazines cost 1/64 of one; lists linked
+// through the blocks, see rt/detail/frame.h.
 #include "memory/frame_pool.h"
 
 #include "base/lock.h"
@@ -20,6 +26,7 @@
 #include <rt/detail/frame.h>
 #include <rt/detail/header.h>
 
+#include <cstddef>
 #include <cstdlib>
 #include <new>
 #include <utility>
@@ -39,8 +46,9 @@ using detail::frame_batch;
 using detail::frame_cache;
 using detail::frame_class_count;
 using detail::frame_granule;
-using detail::free_block;
+using detail::free_list;
 using detail::header_class;
+using detail::magazine;
 using detail::thread_frames;
 
 constexpr std::size_t class_count = frame_class_count + 1;
@@ -52,14 +60,32 @@ struct alignas(128) chunk_header {
     atomic<std::uint32_t> carved; // blocks handed out so far; written under the class's lock
 };
 
+// A block that no magazine could be had for. Of a header the link lies behind the state word, which
+// observers and late cancellers may still touch.
+struct loose_block {
+    loose_block* next;
+};
+constexpr std::size_t header_link_offset = sizeof(std::uint64_t);
+
 struct alignas(128) class_pool {
     base::spin_lock lock{base::lock_rank::frame_pool};
-    free_block* batches = nullptr; // guarded by lock
+    magazine* stock = nullptr;     // guarded by lock; none is empty
+    loose_block* loose = nullptr;  // guarded by lock
     chunk_header* chunk = nullptr; // guarded by lock; the one being carved
 };
 
+// Empty magazines.
+struct alignas(128) magazine_heap {
+    base::spin_lock lock{base::lock_rank::frame_pool};
+    magazine* first = nullptr; // guarded by lock
+    magazine* fresh = nullptr; // guarded by lock; an array of fresh_count that nobody has had
+    std::size_t fresh_count = 0;
+};
+constexpr std::size_t fresh_bytes = std::size_t{64} << 10U;
+
 struct node_pool {
     class_pool classes[class_count];
+    magazine_heap magazines;
 };
 
 constinit node_pool pools[nodes_max];
@@ -67,6 +93,7 @@ constinit atomic<chunk_header*> header_chunks{nullptr};
 constinit atomic<std::uint64_t> chunk_count{0};
 constinit atomic<std::uint64_t> header_chunk_count{0};
 constinit atomic<std::uint64_t> home_batch_count{0};
+constinit atomic<std::uint64_t> loose_count{0};
 constinit atomic<std::uint32_t> node_count{1};
 
 std::size_t block_bytes_of(std::size_t index) noexcept {
@@ -106,74 +133,179 @@ chunk_header* new_chunk(std::size_t index, std::uint32_t node) noexcept {
     return chunk;
 }
 
-// Links up to frame_batch fresh blocks. REQUIRES: pool.lock held.
-free_block* carve(class_pool& pool, std::size_t index, std::uint32_t node) noexcept {
+void** blocks_of(magazine* one) noexcept {
+    return one->slots + detail::prefetch_distance;
+}
+
+// Takes up to `most` fresh blocks. The lowest address comes last, so that it is used first.
+// REQUIRES: pool.lock held.
+std::size_t carve(
+    class_pool& pool, std::size_t index, std::uint32_t node, void** into, std::size_t most
+) noexcept {
     if (pool.chunk == nullptr ||
         pool.chunk->carved.load_relaxed() == chunk_capacity(pool.chunk->block_bytes)) {
         chunk_header* const chunk = new_chunk(index, node);
         if (chunk == nullptr) {
-            return nullptr;
+            return 0;
         }
         pool.chunk = chunk;
     }
     chunk_header* const chunk = pool.chunk;
     const std::uint32_t first = chunk->carved.load_relaxed();
     const std::uint32_t left = chunk_capacity(chunk->block_bytes) - first;
-    const std::uint32_t count = left < frame_batch ? left : frame_batch;
-    free_block* head = nullptr;
-    for (std::uint32_t i = count; i-- > 0;) {
-        char* memory = block_at(chunk, first + i);
+    const auto count = static_cast<std::uint32_t>(left < most ? left : most);
+    for (std::uint32_t i = 0; i < count; ++i) {
+        char* const memory = block_at(chunk, first + i);
         if (index == header_class) {
             // An observer takes a header with id 0 for free; the bytes may be recycled ones.
             reinterpret_cast<detail::task_header*>(memory)->id.store_relaxed(0);
-            memory += detail::header_link_offset;
         }
-        auto* const block = reinterpret_cast<free_block*>(memory);
-        block->next = head;
-        head = block;
+        into[count - 1 - i] = memory;
     }
-    head->batch_length = count;
     // release: pairs with the acquire in for_each_header; the ids above are visible with it.
     chunk->carved.store_release(first + count);
-    return head;
+    return count;
 }
 
-void push_batch(
-    std::size_t index, std::uint32_t node, free_block* batch, std::size_t length
-) noexcept {
-    batch->batch_length = length;
+loose_block* link_of(std::size_t index, void* block) noexcept {
+    const std::size_t offset = index == header_class ? header_link_offset : 0;
+    return reinterpret_cast<loose_block*>(static_cast<char*>(block) + offset);
+}
+
+void push_loose(std::size_t index, void* block) noexcept {
+    class_pool& pool = pools[chunk_of(block)->node].classes[index];
+    loose_block* const link = link_of(index, block);
+    loose_count.add_relaxed(1);
+    const base::guard hold(pool.lock);
+    link->next = std::exchange(pool.loose, link);
+}
+
+// REQUIRES: pool.lock held.
+std::size_t
+take_loose(class_pool& pool, std::size_t index, void** into, std::size_t most) noexcept {
+    const std::size_t offset = index == header_class ? header_link_offset : 0;
+    std::size_t count = 0;
+    for (; count != most && pool.loose != nullptr; ++count) {
+        into[count] = reinterpret_cast<char*>(std::exchange(pool.loose, pool.loose->next)) - offset;
+    }
+    return count;
+}
+
+// Blocks that no thread has, up to `most`; 0: memory is exhausted.
+std::size_t take_blocks(std::size_t index, void** into, std::size_t most) noexcept {
+    class_pool& pool = pools[thread_frames.node].classes[index];
+    const base::guard hold(pool.lock);
+    const std::size_t count = take_loose(pool, index, into, most);
+    return count != 0 ? count : carve(pool, index, thread_frames.node, into, most);
+}
+
+// An empty magazine, or null.
+magazine* take_magazine() noexcept {
+    const std::uint32_t node = thread_frames.node;
+    magazine_heap& heap = pools[node].magazines;
+    const base::guard hold(heap.lock);
+    if (magazine* const one = heap.first) {
+        heap.first = one->next;
+        return one;
+    }
+    if (heap.fresh_count == 0) {
+        void* const memory = allocate_on_node(node, fresh_bytes, alignof(magazine));
+        if (memory == nullptr) {
+            return nullptr;
+        }
+        heap.fresh = static_cast<magazine*>(memory);
+        heap.fresh_count = fresh_bytes / sizeof(magazine);
+    }
+    --heap.fresh_count;
+    return ::new (static_cast<void*>(heap.fresh++)) magazine{};
+}
+
+void give_magazine(magazine* empty) noexcept {
+    magazine_heap& heap = pools[thread_frames.node].magazines;
+    const base::guard hold(heap.lock);
+    empty->next = std::exchange(heap.first, empty);
+}
+
+// One with blocks, which are of this node; or null.
+magazine* take_stock(std::size_t index) noexcept {
+    class_pool& pool = pools[thread_frames.node].classes[index];
+    const base::guard hold(pool.lock);
+    magazine* const one = pool.stock;
+    if (one != nullptr) {
+        pool.stock = one->next;
+    }
+    return one;
+}
+
+void push_stock(std::size_t index, std::uint32_t node, magazine* one) noexcept {
     class_pool& pool = pools[node].classes[index];
-    base::guard guard(pool.lock);
-    batch->next_batch = pool.batches;
-    pool.batches = batch;
+    const base::guard hold(pool.lock);
+    one->next = std::exchange(pool.stock, one);
 }
 
-// Pushes a chain to the pools its blocks were carved for.
-void push_home(std::size_t index, free_block* chain, std::size_t length) noexcept {
-    if (node_count.load_relaxed() == 1) {
-        push_batch(index, thread_frames.node, chain, length);
+// Moves the blocks of other nodes than the first one's to another magazine. That one, or null if
+// there are none, or no memory for it and they are loose now.
+magazine* split_off(std::size_t index, magazine& from, std::uint32_t node) noexcept {
+    magazine* others = nullptr;
+    void** const blocks = blocks_of(&from);
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < from.count; ++i) {
+        void* const block = blocks[i];
+        if (chunk_of(block)->node == node) {
+            blocks[kept++] = block;
+            continue;
+        }
+        if (others == nullptr) {
+            others = take_magazine();
+            if (others == nullptr) {
+                push_loose(index, block);
+                continue;
+            }
+            others->count = 0;
+        }
+        blocks_of(others)[others->count++] = block;
+    }
+    from.count = kept;
+    return others;
+}
+
+// Gives a magazine away: to the pools that its blocks were carved for.
+void push_home(std::size_t index, magazine* one) noexcept {
+    if (one->count == 0) {
+        give_magazine(one);
         return;
     }
-    while (chain != nullptr) {
-        const std::uint32_t node = chunk_of(chain)->node;
-        free_block* home = nullptr;
-        free_block* rest = nullptr;
-        std::size_t home_length = 0;
-        while (chain != nullptr) {
-            free_block* const next = chain->next;
-            const bool is_home = chunk_of(chain)->node == node;
-            free_block*& list = is_home ? home : rest;
-            home_length += is_home ? 1 : 0;
-            chain->next = list;
-            list = chain;
-            chain = next;
-        }
+    if (node_count.load_relaxed() == 1) {
+        push_stock(index, thread_frames.node, one);
+        return;
+    }
+    while (one != nullptr) {
+        const std::uint32_t node = chunk_of(blocks_of(one)[0])->node;
+        magazine* const others = split_off(index, *one, node);
         if (node != thread_frames.node) {
             home_batch_count.add_relaxed(1);
         }
-        push_batch(index, node, home, home_length);
-        chain = rest;
+        push_stock(index, node, one);
+        one = others;
     }
+}
+
+// The magazine in use leaves the list; null: there is none. Its count is set.
+magazine* unload(free_list& list) noexcept {
+    if (list.bottom == nullptr) {
+        return nullptr;
+    }
+    auto* const slots = reinterpret_cast<char*>(list.bottom - detail::prefetch_distance);
+    auto* const one = reinterpret_cast<magazine*>(slots - offsetof(magazine, slots));
+    one->count = static_cast<std::size_t>(list.top - list.bottom);
+    list.top = list.bottom = list.limit = nullptr;
+    return one;
+}
+
+void load(free_list& list, magazine* one) noexcept {
+    list.bottom = blocks_of(one);
+    list.top = list.bottom + one->count;
+    list.limit = list.bottom + frame_batch;
 }
 
 void on_thread_exit(void* /*unused*/) noexcept {
@@ -196,14 +328,13 @@ void use_node(std::uint32_t node) noexcept {
 
 void flush_thread() noexcept {
     for (std::size_t index = 0; index < class_count; ++index) {
-        detail::free_list& list = thread_frames.lists[index];
-        if (list.spare != nullptr) {
-            push_home(index, list.spare, detail::frame_batch);
+        free_list& list = thread_frames.lists[index];
+        if (magazine* const spare = std::exchange(list.spare, nullptr)) {
+            push_home(index, spare);
         }
-        if (list.head != nullptr) {
-            push_home(index, list.head, detail::frame_batch - list.room);
+        if (magazine* const current = unload(list)) {
+            push_home(index, current);
         }
-        list = {};
     }
 }
 
@@ -223,7 +354,8 @@ pool_counters counters() noexcept {
     return {
         chunk_count.load_relaxed(),
         header_chunk_count.load_relaxed(),
-        home_batch_count.load_relaxed()};
+        home_batch_count.load_relaxed(),
+        loose_count.load_relaxed()};
 }
 
 } // namespace rt::memory
@@ -247,49 +379,66 @@ void register_thread() noexcept {
 
 } // namespace
 
-free_block* refill(std::size_t index) noexcept {
+// The magazine in use is empty, or there is none.
+void* refill(std::size_t index) noexcept {
     if (!thread_frames.registered) {
         register_thread();
     }
-    memory::class_pool& pool = memory::pools[thread_frames.node].classes[index];
     free_list& list = thread_frames.lists[index];
-    if (free_block* const spare = std::exchange(list.spare, nullptr)) {
-        list.head = spare->next;
-        list.room = 1;
-        return spare;
+    magazine* empty = memory::unload(list);
+    if (list.spare != nullptr && list.spare->count != 0) {
+        memory::load(list, std::exchange(list.spare, empty));
+        return pop_block(list);
     }
-    free_block* batch = nullptr;
-    {
-        base::guard guard(pool.lock);
-        batch = pool.batches;
-        if (batch != nullptr) {
-            pool.batches = batch->next_batch;
-        } else {
-            batch = memory::carve(pool, index, thread_frames.node);
+    if (magazine* const stock = memory::take_stock(index)) {
+        if (empty != nullptr && list.spare == nullptr) {
+            list.spare = empty;
+        } else if (empty != nullptr) {
+            memory::give_magazine(empty);
         }
+        memory::load(list, stock);
+        return pop_block(list);
     }
-    if (batch == nullptr) {
-        return nullptr;
+    if (empty == nullptr) {
+        empty =
+            list.spare != nullptr ? std::exchange(list.spare, nullptr) : memory::take_magazine();
     }
-    list.head = batch->next;
-    list.room = frame_batch - (batch->batch_length - 1);
-    return batch;
+    if (empty == nullptr) {
+        void* block = nullptr;
+        return memory::take_blocks(index, &block, 1) == 1 ? block : nullptr;
+    }
+    empty->count = memory::take_blocks(index, memory::blocks_of(empty), frame_batch);
+    memory::load(list, empty);
+    return list.is_empty() ? nullptr : pop_block(list);
 }
 
-// The list in use is full: it becomes the spare one. Or this is the thread's first of this class.
-void put_back_slow(std::size_t index, free_block* block) noexcept {
+// The magazine in use is full, or there is none.
+void put_back_slow(std::size_t index, void* block) noexcept {
     if (!thread_frames.registered) {
         register_thread();
     }
     free_list& list = thread_frames.lists[index];
-    if (list.head != nullptr) {
-        if (list.spare != nullptr) {
-            memory::push_home(index, list.spare, frame_batch);
+    magazine* const full = memory::unload(list);
+    magazine* empty = nullptr;
+    if (list.spare != nullptr && list.spare->count == 0) {
+        empty = std::exchange(list.spare, nullptr);
+    } else {
+        empty = memory::take_magazine();
+        if (empty == nullptr) {
+            if (full != nullptr) {
+                memory::load(list, full);
+            }
+            memory::push_loose(index, block);
+            return;
         }
-        list.spare = std::exchange(list.head, nullptr);
+        if (list.spare != nullptr) {
+            memory::push_home(index, std::exchange(list.spare, nullptr));
+        }
     }
-    list.room = frame_batch;
-    push_front(list, block);
+    list.spare = full;
+    empty->count = 0;
+    memory::load(list, empty);
+    *list.top++ = block;
 }
 
 void* allocate_frame_slow(std::size_t bytes) noexcept {

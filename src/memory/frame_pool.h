@@ -2,11 +2,11 @@
 //
 // The shared half of the frame allocator: one pool per NUMA node behind the threads' free lists.
 //
-// See rt/detail/frame.h for the fast paths. A pool keeps, per size class, a stack of batches (32
-// linked blocks each) and carves new ones from 1 MiB chunks of the node's jemalloc arena. Blocks
-// are carved in the thread that asked, so their pages are first touched on its node. A thread that
-// frees more than it allocates pushes whole batches to the pool of the node where they were
-// carved, which it reads from the chunk's first bytes: memory goes home, in batches.
+// See rt/detail/frame.h for the fast paths. A pool keeps, per size class, a stack of magazines, of
+// up to 64 blocks each, and carves new blocks from 1 MiB chunks of the node's jemalloc arena. They
+// are first touched by the thread that asked for them, and so are on its node. A thread that frees
+// more than it allocates pushes whole magazines to the pool of the node where the blocks were
+// carved, which it reads from their chunk's first bytes: memory goes home, 64 blocks at a time.
 //
 // Threads: any. Each class of each pool has its own spin lock, held for a few loads and stores.
 // Limits: nodes_max nodes; further ones share the last pool.
@@ -34,6 +34,7 @@ struct pool_counters {
     std::uint64_t chunks = 0;        // chunks of frame memory obtained
     std::uint64_t header_chunks = 0; // chunks of header memory obtained
     std::uint64_t home_batches = 0;  // batches that were pushed to another node's pool
+    std::uint64_t loose_blocks = 0;  // blocks for which there was no magazine
 };
 pool_counters counters() noexcept;
 

@@ -24,6 +24,8 @@
 #include <thread>
 #include <vector>
 
+#include <sys/resource.h>
+
 namespace {
 
 using rt::detail::allocate_frame;
@@ -119,12 +121,11 @@ Test(frame_pool, keeps_a_bounded_number_of_blocks_per_thread) {
     const auto blocks = take(10'000, 100);
     give(blocks, 100);
     const std::size_t index = 99 / frame_granule;
-    cr_assert_leq(thread_frames.lists[index].room, frame_batch);
-    std::size_t length = 0;
-    for (const auto* each = thread_frames.lists[index].head; each != nullptr; each = each->next) {
-        ++length;
-    }
-    cr_assert_eq(length, frame_batch - thread_frames.lists[index].room, "the count is exact");
+    const rt::detail::free_list& list = thread_frames.lists[index];
+    cr_assert(list.bottom <= list.top && list.top <= list.limit);
+    cr_assert(list.limit == list.bottom + frame_batch);
+    cr_assert_not_null(list.spare);
+    cr_assert(list.spare->count == 0 || list.spare->count == frame_batch);
 }
 
 Test(frame_pool, does_not_grow_when_a_round_is_repeated) {
@@ -141,6 +142,30 @@ Test(frame_pool, does_not_grow_when_a_round_is_repeated) {
         round();
     }
     cr_assert_eq(counters().chunks, after_first);
+}
+
+// Freeing may need memory, for addresses of blocks, and cannot fail.
+Test(frame_pool, loses_no_block_without_memory_to_note_it_down) {
+    skip_with_sanitizers();
+    constexpr std::size_t count = 200'000; // whose addresses take 25 pieces of 64 KiB
+    const auto blocks = take(count, frame_granule);
+    const std::uint64_t chunks = counters().chunks;
+    rlimit before{};
+    cr_assert(getrlimit(RLIMIT_AS, &before) == 0);
+    rlimit none = before;
+    none.rlim_cur = 1 << 20;
+    cr_assert(setrlimit(RLIMIT_AS, &none) == 0);
+    while (rt::memory::allocate_on_node(0, std::size_t{64} << 10, 64) != nullptr) {
+        // what jemalloc has left
+    }
+    give(blocks, frame_granule);
+    cr_assert(setrlimit(RLIMIT_AS, &before) == 0);
+    cr_assert_gt(counters().loose_blocks, 0U);
+    auto again = take(count, frame_granule);
+    cr_assert_leq(counters().chunks, chunks + 1);
+    std::sort(again.begin(), again.end());
+    cr_assert(std::adjacent_find(again.begin(), again.end()) == again.end());
+    give(again, frame_granule);
 }
 
 // ---- between threads ----------------------------------------------------------------------------

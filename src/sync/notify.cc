@@ -13,6 +13,10 @@ const detail::sync_wait_type notify::wait_type{&enroll, &withdraw, detail::wait_
 bool notify::enroll(detail::sync_wait* waiter) noexcept {
     auto* const awaiter = static_cast<notified_awaiter*>(waiter);
     notify* const self = awaiter->target();
+    // One that has come just now, from a thread that notifies all the time, is not worth the lock.
+    if ((self->word_.load_relaxed() & permit) != 0 && self->try_consume(awaiter->seen_)) {
+        return false;
+    }
     const detail::sync_guard hold(self->lock_);
     // A permit or a round that comes in between changes the word, and the next turn finds it.
     const std::uint64_t round = round_of(awaiter->seen_);

@@ -14,7 +14,7 @@
 //
 // A sleep is short by its own length and that of its wake-up: with short_ns 20 us, a machine on
 // which waking takes so long never began to spin, and each run of a row found itself in one of two
-// ways to go on. On 2 virtual CPUs, spin_ns 10 us in place of 5 and short_ns 60 in place of 20:
+// ways to go on. On 2 virtual CPUs, spin_ns 15 us in place of 5 and short_ns 60 in place of 20:
 // threaded_scheduler_spawn 0.9 us (was 2.6 to 40), wake_blockon_roundtrip 6.8 us (13.2),
 // request_reply 0.83, notify_pingpong_1000rt 0.85, for the same CPU time; 20 us of spinning gain
 // nothing more and cost spawn_blocking_c1 a sixth more CPU time.
@@ -49,7 +49,7 @@ public:
         }
     }
 
-    static constexpr std::uint64_t spin_ns = 10'000;
+    static constexpr std::uint64_t spin_ns = 15'000;
     static constexpr std::uint64_t short_ns = 60'000;
     static constexpr std::uint32_t credit_max = 4;
 

@@ -4,17 +4,38 @@
 //
 // Threads: any. A waiter sets the bit `waiting` with a compare-and-swap from a word without permit
 // and of its own round, so a notification that comes in between is found by the next attempt.
+#include "base/arch.h"
+
+#include <rt/detail/context.h>
 #include <rt/sync/notify.h>
 
 namespace rt {
 
 const detail::sync_wait_type notify::wait_type{&enroll, &withdraw, detail::wait_kind::notify};
 
+// Whether a permit has come while the caller went to wait. A task that has taken some in this turn
+// has a notifier that is at work on another CPU, and looks for a moment: to wait costs both of them
+// more, the notifier most of all, who has to make the task ready each time. perf-sched
+// notify_one_10, _100 and _500 take 0.83 of the time and 0.8 of the CPU time, two workers, medians
+// of 9.
+bool notify::comes_at_once() const noexcept {
+    constexpr std::uint32_t busy_units = 8; // of the budget, since the turn began
+    constexpr unsigned looks_max = 8;       // each is as long as a pause, 20 to 40 ns
+    const detail::context& self = detail::this_thread;
+    const bool is_busy = self.task != nullptr && self.budget <= detail::poll_budget - busy_units;
+    for (unsigned looks = 0; (word_.load_relaxed() & permit) == 0; ++looks) {
+        if (!is_busy || looks == looks_max) {
+            return false;
+        }
+        base::cpu::relax();
+    }
+    return true;
+}
+
 bool notify::enroll(detail::sync_wait* waiter) noexcept {
     auto* const awaiter = static_cast<notified_awaiter*>(waiter);
     notify* const self = awaiter->target();
-    // One that has come just now, from a thread that notifies all the time, is not worth the lock.
-    if ((self->word_.load_relaxed() & permit) != 0 && self->try_consume(awaiter->seen_)) {
+    if (self->comes_at_once() && self->try_consume(awaiter->seen_)) {
         return false;
     }
     const detail::sync_guard hold(self->lock_);

@@ -128,6 +128,7 @@ private:
     }
 
     void wake_one(bool newest) noexcept;
+    [[nodiscard]] bool comes_at_once() const noexcept;
     static bool enroll(detail::sync_wait* waiter) noexcept;
     static detail::wait_node::cancel_result withdraw(detail::wait_node* node) noexcept;
 

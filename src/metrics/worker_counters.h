@@ -42,6 +42,7 @@ namespace rt::metrics {
     X(steal_failures, "librt_steal_failures", "Searches that found nothing to steal")              \
     X(parks, "librt_worker_parks", "Times the worker slept")                                       \
     X(unparks, "librt_worker_unparks", "Times the worker came back from sleep")                    \
+    X(noop_parks, "librt_worker_noop_parks", "Times it slept again without a turn in between")     \
     X(wakes_sent, "librt_wakes_sent", "Workers woken by this one")                                 \
     X(kicks_sent, "librt_kicks_sent", "Signals sent to workers in a long turn")                    \
     X(driver_enters, "librt_driver_enters", "System calls made to submit, poll or wait")           \

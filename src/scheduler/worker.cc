@@ -321,6 +321,9 @@ void worker::park() noexcept {
     }
     state.store_relaxed(worker_state::parked);
     metrics::count(&worker_counters::parks);
+    if (counters.polls.load_relaxed() == polls_unparked_) {
+        metrics::count(&worker_counters::noop_parks);
+    }
     // With the turns since, but not with what a coarse clock is behind.
     const std::uint64_t before_ns = pool_.settings.flavor == flavor::current_thread
         ? pool_.clock.now_ns()
@@ -345,7 +348,8 @@ void worker::park() noexcept {
     if (was_woken && pool_.may_spin) {
         spin_.woken_after(this_thread.coarse_ns - before_ns);
     }
-    pace_.begin(counters.polls.load_relaxed(), this_thread.coarse_ns);
+    polls_unparked_ = counters.polls.load_relaxed();
+    pace_.begin(polls_unparked_, this_thread.coarse_ns);
 }
 
 bool worker::sleep(std::int64_t deadline_ns) noexcept {

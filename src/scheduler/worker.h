@@ -229,7 +229,8 @@ private:
     std::uint32_t rest_looks_ = 0; // looks at sharing to leave out
     std::uint32_t yields_ = 0;     // of is_only_yielding, and so is the next
     std::uint64_t yields_asked_ns_ = 0;
-    std::uint32_t nested_ = 0; // turns inside turns
+    std::uint64_t polls_unparked_ = UINT64_MAX; // turns when it came back from sleep; none yet
+    std::uint32_t nested_ = 0;                  // turns inside turns
     bool is_searching_ = false;
     bool is_turn_of_ring_ = false;
     // Written by the owner, read by its own signal handler.

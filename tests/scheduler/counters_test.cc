@@ -23,6 +23,10 @@
 #include <utility>
 #include <vector>
 
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -354,6 +358,18 @@ Test(counters, b179_b180_parks_and_unparks_differ_by_one_while_a_worker_sleeps) 
         }
         cr_assert_geq(seen.parks.load_relaxed(), 1U);
     }
+}
+
+// A signal that is not meant for anything wakes the worker, which finds nothing to do.
+Test(counters, b185_a_wake_up_for_nothing_is_counted) {
+    counted runtime(2);
+    runtime.wait_until_parked();
+    cr_assert_eq(runtime.pool().view(0).counters->noop_parks.load_relaxed(), 0U);
+    while (runtime.pool().view(0).counters->noop_parks.load_relaxed() == 0) {
+        cr_assert_eq(::syscall(SYS_tgkill, ::getpid(), runtime.pool().view(0).tid, SIGURG), 0);
+        std::this_thread::yield();
+    }
+    cr_assert_eq(runtime.sum(&worker_counters::polls), 0U);
 }
 
 Test(counters, b186_a_task_that_is_taken_from_a_held_worker_is_counted_as_stolen) {

@@ -83,7 +83,7 @@ task<int> turns_before_twenty() {
 // Who looked for work at every eighth of its turns only gave four before, on average.
 Test(worker, one_with_long_turns_that_yield_looks_for_work_between_them) {
     int fewest = INT_MAX; // of some tries: what else the machine does adds to it
-    for (int tries = 0; tries < 10 && fewest > 50; ++tries) {
+    for (int tries = 0; tries < 40 && fewest > 50; ++tries) {
         rt::runtime runtime(with_workers(2));
         fewest = std::min(fewest, runtime.block_on(turns_before_twenty()));
     }

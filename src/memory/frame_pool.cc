@@ -9,8 +9,9 @@
 // carver, read with acquire by for_each_header; `carved` of a chunk is published the same way.
 //
 // A magazine is in one place: a thread's, where it is in use or spare; a class's stock, if it has
-// blocks; or its node's heap of empty ones. Those are carved too, and never given back: 8 bytes for
-// each block that is free at the same time. Freeing a block may need one and cannot fail, so if
+// blocks; or the heap of empty ones of the node that made it, to which it goes back however far its
+// blocks have taken it. They are never given back: some 9 bytes for each block that is free at the
+// same time, more where threads end with a few. Freeing a block may need one and cannot fail, so if
 // there is no memory for it the block becomes a loose one, in a list of its class.
 //
 // What was tried instead: one allocation from jemalloc per frame with an explicit arena costs 17 ns
@@ -78,10 +79,7 @@ struct alignas(128) class_pool {
 struct alignas(128) magazine_heap {
     base::spin_lock lock{base::lock_rank::frame_pool};
     magazine* first = nullptr; // guarded by lock
-    magazine* fresh = nullptr; // guarded by lock; an array of fresh_count that nobody has had
-    std::size_t fresh_count = 0;
 };
-constexpr std::size_t fresh_bytes = std::size_t{64} << 10U;
 
 struct node_pool {
     class_pool classes[class_count];
@@ -94,6 +92,7 @@ constinit atomic<std::uint64_t> chunk_count{0};
 constinit atomic<std::uint64_t> header_chunk_count{0};
 constinit atomic<std::uint64_t> home_batch_count{0};
 constinit atomic<std::uint64_t> loose_count{0};
+constinit atomic<std::uint64_t> piece_count{0};
 constinit atomic<std::uint32_t> node_count{1};
 
 std::size_t block_bytes_of(std::size_t index) noexcept {
@@ -199,29 +198,40 @@ std::size_t take_blocks(std::size_t index, void** into, std::size_t most) noexce
     return count != 0 ? count : carve(pool, index, thread_frames.node, into, most);
 }
 
-// An empty magazine, or null.
-magazine* take_magazine() noexcept {
+// Makes some empty magazines. One of them, or null; the others go to the heap of this node.
+[[gnu::cold]] magazine* make_magazines() noexcept {
     const std::uint32_t node = thread_frames.node;
+    void* const memory = allocate_on_node(node, magazine_piece_bytes, alignof(magazine));
+    if (memory == nullptr) {
+        return nullptr;
+    }
+    piece_count.add_relaxed(1);
+    auto* const made = static_cast<magazine*>(memory);
+    constexpr std::size_t count = magazine_piece_bytes / sizeof(magazine);
+    for (std::size_t i = 0; i < count; ++i) {
+        ::new (static_cast<void*>(made + i)) magazine{made + i + 1, 0, node, {}};
+    }
     magazine_heap& heap = pools[node].magazines;
     const base::guard hold(heap.lock);
-    if (magazine* const one = heap.first) {
-        heap.first = one->next;
-        return one;
-    }
-    if (heap.fresh_count == 0) {
-        void* const memory = allocate_on_node(node, fresh_bytes, alignof(magazine));
-        if (memory == nullptr) {
-            return nullptr;
+    made[count - 1].next = std::exchange(heap.first, made[0].next);
+    return made;
+}
+
+// An empty magazine, or null.
+magazine* take_magazine() noexcept {
+    magazine_heap& heap = pools[thread_frames.node].magazines;
+    {
+        const base::guard hold(heap.lock);
+        if (magazine* const one = heap.first) {
+            heap.first = one->next;
+            return one;
         }
-        heap.fresh = static_cast<magazine*>(memory);
-        heap.fresh_count = fresh_bytes / sizeof(magazine);
     }
-    --heap.fresh_count;
-    return ::new (static_cast<void*>(heap.fresh++)) magazine{};
+    return make_magazines();
 }
 
 void give_magazine(magazine* empty) noexcept {
-    magazine_heap& heap = pools[thread_frames.node].magazines;
+    magazine_heap& heap = pools[empty->node].magazines;
     const base::guard hold(heap.lock);
     empty->next = std::exchange(heap.first, empty);
 }
@@ -248,8 +258,8 @@ void push_stock(std::size_t index, std::uint32_t node, magazine* one) noexcept {
 magazine* split_off(std::size_t index, magazine& from, std::uint32_t node) noexcept {
     magazine* others = nullptr;
     void** const blocks = blocks_of(&from);
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < from.count; ++i) {
+    std::uint32_t kept = 0;
+    for (std::uint32_t i = 0; i < from.count; ++i) {
         void* const block = blocks[i];
         if (chunk_of(block)->node == node) {
             blocks[kept++] = block;
@@ -297,7 +307,7 @@ magazine* unload(free_list& list) noexcept {
     }
     auto* const slots = reinterpret_cast<char*>(list.bottom - detail::prefetch_distance);
     auto* const one = reinterpret_cast<magazine*>(slots - offsetof(magazine, slots));
-    one->count = static_cast<std::size_t>(list.top - list.bottom);
+    one->count = static_cast<std::uint32_t>(list.top - list.bottom);
     list.top = list.bottom = list.limit = nullptr;
     return one;
 }
@@ -355,7 +365,8 @@ pool_counters counters() noexcept {
         chunk_count.load_relaxed(),
         header_chunk_count.load_relaxed(),
         home_batch_count.load_relaxed(),
-        loose_count.load_relaxed()};
+        loose_count.load_relaxed(),
+        piece_count.load_relaxed()};
 }
 
 } // namespace rt::memory
@@ -407,7 +418,9 @@ void* refill(std::size_t index) noexcept {
         void* block = nullptr;
         return memory::take_blocks(index, &block, 1) == 1 ? block : nullptr;
     }
-    empty->count = memory::take_blocks(index, memory::blocks_of(empty), frame_batch);
+    empty->count =
+        static_cast<std::uint32_t>(memory::take_blocks(index, memory::blocks_of(empty), frame_batch)
+        );
     memory::load(list, empty);
     return list.is_empty() ? nullptr : pop_block(list);
 }

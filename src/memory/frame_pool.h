@@ -8,7 +8,8 @@
 // more than it allocates pushes whole magazines to the pool of the node where the blocks were
 // carved, which it reads from their chunk's first bytes: memory goes home, 64 blocks at a time.
 //
-// Threads: any. Each class of each pool has its own spin lock, held for a few loads and stores.
+// Threads: any. Each class of each pool has its own spin lock, and so have its empty magazines;
+// they are held for a few loads and stores, a class's once per chunk for its allocation too.
 // Limits: nodes_max nodes; further ones share the last pool.
 #pragma once
 
@@ -19,6 +20,7 @@ namespace rt::memory {
 
 inline constexpr std::size_t nodes_max = 64;
 inline constexpr std::size_t chunk_bytes = std::size_t{1} << 20U;
+inline constexpr std::size_t magazine_piece_bytes = std::size_t{64} << 10U;
 
 // Makes the calling thread allocate from `node` from now on. Called once by each worker, pinned.
 void use_node(std::uint32_t node) noexcept;
@@ -35,6 +37,7 @@ struct pool_counters {
     std::uint64_t header_chunks = 0; // chunks of header memory obtained
     std::uint64_t home_batches = 0;  // batches that were pushed to another node's pool
     std::uint64_t loose_blocks = 0;  // blocks for which there was no magazine
+    std::uint64_t pieces = 0;        // pieces of memory obtained for magazines
 };
 pool_counters counters() noexcept;
 

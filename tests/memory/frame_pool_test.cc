@@ -247,6 +247,30 @@ Test(frame_pool, sends_blocks_home_in_batches) {
     cr_assert_geq(same, count - frame_list_max);
 }
 
+// What one node makes and another one frees takes magazines with it, which come back as well.
+Test(frame_pool, a_flow_between_nodes_does_not_grow) {
+    skip_with_sanitizers();
+    constexpr std::size_t count = 20'000; // 312 magazines, of which a piece has 117
+    constexpr std::size_t bytes = 300;
+    std::uint64_t after_second = 0;
+    for (int round = 0; round < 20; ++round) {
+        std::vector<void*> blocks;
+        std::thread([&] {
+            rt::memory::use_node(1);
+            blocks = take(count, bytes);
+        }).join();
+        std::thread([&] {
+            rt::memory::use_node(0);
+            give(blocks, bytes);
+        }).join();
+        if (round == 1) {
+            after_second = counters().pieces;
+        }
+    }
+    cr_assert_gt(after_second, 0U);
+    cr_assert_leq(counters().pieces, after_second + 1);
+}
+
 Test(frame_pool, shares_the_last_pool_between_nodes_beyond_the_limit) {
     skip_with_sanitizers();
     std::thread([] {

@@ -53,8 +53,9 @@ inline constexpr bool frames_from_malloc = false;
 inline constexpr std::size_t prefetch_distance = 4;
 
 struct magazine {
-    magazine* next;    // in a pool
-    std::size_t count; // blocks; not kept while it is in use
+    magazine* next;      // in a pool
+    std::uint32_t count; // blocks; not kept while it is in use
+    std::uint32_t node;  // constant; whose heap it goes back to when it is empty
     // Below the blocks are as many nulls as a prefetch looks ahead.
     void* slots[prefetch_distance + frame_batch];
 };

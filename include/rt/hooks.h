@@ -26,7 +26,8 @@ struct task_info {
     const char* name = nullptr;
     std::source_location spawned_at;
     /// Around a turn, with config::schedule_latency: how long the task was ready before it, from
-    /// its wake-up, spawn or yield on. Around a turn that goes on after one inside of it, none.
+    /// its spawn, wake-up, cancellation or yield on. Around a turn that goes on after one inside of
+    /// it, none.
     std::optional<std::chrono::nanoseconds> schedule_latency = std::nullopt;
 };
 

@@ -118,6 +118,7 @@ void settings_as_text(text_writer& out, const config& settings) {
     out.text("\n  blocking_keep    ");
     out.decimal_signed(settings.blocking_keep_alive.count()).text(" ms");
     out.text("\n  poll_histogram   ").text(settings.poll_histogram ? "on" : "off");
+    out.text("\n  schedule_latency ").text(settings.schedule_latency ? "on" : "off");
     out.text("\n  seed             ").decimal(settings.seed);
     out.text("\n  thread_stack     ").decimal(settings.thread_stack_kib);
     out.text(" KiB (0: by ulimit -s)\n");
@@ -131,6 +132,7 @@ void settings_as_json(json_writer& json, const config& settings) {
     json.field("lifo_slot", settings.lifo_slot);
     json.field("blocking_threads_max", settings.blocking_threads_max);
     json.field("thread_stack_kib", settings.thread_stack_kib);
+    json.field("schedule_latency", settings.schedule_latency);
     json.field("poll_histogram", settings.poll_histogram).field_id("seed", settings.seed);
     json.field(
         "blocking_keep_alive_ns",

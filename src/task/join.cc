@@ -152,6 +152,7 @@ void join_wait::wait_alone() noexcept {
             is_ready = true;
         }
     }
+    rt::tasks::note_ready(waiter);
     waiter->scheduler->schedule(waiter);
 }
 

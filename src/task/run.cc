@@ -69,6 +69,7 @@ void run_hooked(task_header* task) noexcept {
     // After the turn the task may be elsewhere, or its header that of another one.
     const rt::hooks& hooks = *task->scheduler->hooks;
     task_info info = detail::info_of(task);
+    const latency outer = current_latency; // of a turn of another runtime, inside of which this is
     info.schedule_latency = current_latency = measure_latency(task);
     call_before(hooks, info);
     metrics::worker_counters* const mine = measured();
@@ -79,7 +80,7 @@ void run_hooked(task_header* task) noexcept {
     if (mine != nullptr) {
         mine->poll_times->record(base::monotonic_ns() - mine->poll_started_ns);
     }
-    info.schedule_latency = current_latency;
+    info.schedule_latency = std::exchange(current_latency, outer);
     call_after(hooks, info);
 }
 

@@ -178,7 +178,7 @@ struct alignas(64) task_header {
     struct live_part {
         const void* wait_object;  // owner; what it waits on, for the wait-for graph
         std::uint64_t since_ns;   // owner; coarse monotonic time of the last suspension, or,
-                                  // with measures_latency, when it became ready
+                                  // with measures_latency, when it became ready last
         void* frame;              // coroutine address of the root
         std::uint64_t created_ns; // coarse monotonic time of the spawn
     };

@@ -6,36 +6,42 @@
 // and of its own round, so a notification that comes in between is found by the next attempt.
 #include "base/arch.h"
 
-#include <rt/detail/context.h>
 #include <rt/sync/notify.h>
 
 namespace rt {
 
 const detail::sync_wait_type notify::wait_type{&enroll, &withdraw, detail::wait_kind::notify};
 
-// Whether a permit has come while the caller went to wait. A task that has taken some in this turn
-// has a notifier that is at work on another CPU, and looks for a moment: to wait costs both of them
-// more, the notifier most of all, who has to make the task ready each time. perf-sched
-// notify_one_10, _100 and _500 take 0.83 of the time and 0.8 of the CPU time, two workers, medians
-// of 9.
-bool notify::comes_at_once() const noexcept {
-    constexpr std::uint32_t busy_units = 8; // of the budget, since the turn began
+// Whether a permit has come since the word was `seen`. A task that has taken a few, one after
+// another in this turn, looks for a moment: who notifies it is at work on another CPU, and to wait
+// costs both of them more, the notifier most of all, who has to make the task ready each time.
+// perf-sched notify_one_10, _100 and _500 take 0.83 of the time and 0.8 of the CPU time, two
+// workers, medians of 9.
+bool notify::comes_at_once(std::uint64_t seen) const noexcept {
+    constexpr std::uint32_t streak_min = 2; // a thread by itself keeps one permit at most
     constexpr unsigned looks_max = 8;       // each is as long as a pause, 20 to 40 ns
     const detail::context& self = detail::this_thread;
-    const bool is_busy = self.task != nullptr && self.budget <= detail::poll_budget - busy_units;
-    for (unsigned looks = 0; (word_.load_relaxed() & permit) == 0; ++looks) {
-        if (!is_busy || looks == looks_max) {
+    const bool may_look = self.task != nullptr && self.permit_streak >= streak_min &&
+        notified_awaiter::is_in_streak(self);
+    for (unsigned looks = 0;; ++looks) {
+        const std::uint64_t word = word_.load_relaxed(); // relaxed: try_consume looks again
+        if ((word & permit) != 0) {
+            return true;
+        }
+        // Not behind others, who would have it, nor after notify_waiters.
+        if (!may_look || looks == looks_max || (word & waiting) != 0 ||
+            round_of(word) != round_of(seen)) {
             return false;
         }
         base::cpu::relax();
     }
-    return true;
 }
 
 bool notify::enroll(detail::sync_wait* waiter) noexcept {
     auto* const awaiter = static_cast<notified_awaiter*>(waiter);
     notify* const self = awaiter->target();
-    if (self->comes_at_once() && self->try_consume(awaiter->seen_)) {
+    if (self->comes_at_once(awaiter->seen_) && self->try_consume(awaiter->seen_)) {
+        notified_awaiter::count_permit();
         return false;
     }
     const detail::sync_guard hold(self->lock_);
@@ -51,6 +57,7 @@ bool notify::enroll(detail::sync_wait* waiter) noexcept {
         // whoever sees the bit takes lock_.
         if (self->word_.cas_weak_acquire(word, is_kept ? word & ~permit : word | waiting)) {
             if (is_kept) {
+                notified_awaiter::count_permit();
                 return false;
             }
             break;

@@ -42,6 +42,8 @@ struct context {
     engine::core* runtime = nullptr;     // the ambient runtime
     std::uint32_t budget = 0;            // polls left for this task in this turn
     bool is_starved = false;             // it yields because a branch of its own has none left
+    std::uint32_t permit_streak = 0;     // permits of rt::notify taken at once, one after another
+    std::uint32_t permit_budget = 0;     // the budget that the last of them has left
     std::uint64_t coarse_ns = 0;         // monotonic time of the worker's last tick
     std::uint64_t next_task_id = 0;      // ids are taken from the process in blocks
     std::uint64_t last_task_id = 0;

@@ -17,6 +17,7 @@
 
 #include <rt/detail/atomic.h>
 #include <rt/detail/config.h>
+#include <rt/detail/context.h>
 #include <rt/detail/sync_lock.h>
 #include <rt/detail/wait_queue.h>
 
@@ -29,7 +30,13 @@ class RT_API notify {
 public:
     class [[nodiscard]] notified_awaiter : detail::sync_wait {
     public:
-        bool await_ready() noexcept { return take_budget() && target()->try_consume(seen_); }
+        bool await_ready() noexcept {
+            if (!take_budget() || !target()->try_consume(seen_)) {
+                return false;
+            }
+            count_permit();
+            return true;
+        }
         template<typename Promise>
         bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
             return suspend(self.address());
@@ -43,6 +50,17 @@ public:
             , seen_(seen) {}
 
         [[nodiscard]] notify* target() const noexcept { return static_cast<notify*>(object()); }
+
+        // A turn that takes one permit after another, with nothing else in between, has a notifier
+        // that is at work meanwhile, and so on another CPU: see comes_at_once.
+        static bool is_in_streak(const detail::context& self) noexcept {
+            return self.permit_budget == self.budget + 1;
+        }
+        static void count_permit() noexcept {
+            detail::context& self = detail::this_thread;
+            self.permit_streak = is_in_streak(self) ? self.permit_streak + 1 : 1;
+            self.permit_budget = self.budget;
+        }
 
         std::uint64_t seen_; // the word, of the round when this was made
     };
@@ -128,7 +146,7 @@ private:
     }
 
     void wake_one(bool newest) noexcept;
-    [[nodiscard]] bool comes_at_once() const noexcept;
+    [[nodiscard]] bool comes_at_once(std::uint64_t seen) const noexcept;
     static bool enroll(detail::sync_wait* waiter) noexcept;
     static detail::wait_node::cancel_result withdraw(detail::wait_node* node) noexcept;
 

@@ -166,14 +166,14 @@ std::size_t carve(
     return count;
 }
 
-loose_block* link_of(std::size_t index, void* block) noexcept {
-    const std::size_t offset = index == header_class ? header_link_offset : 0;
-    return reinterpret_cast<loose_block*>(static_cast<char*>(block) + offset);
+std::size_t link_offset_of(std::size_t index) noexcept {
+    return index == header_class ? header_link_offset : 0;
 }
 
 void push_loose(std::size_t index, void* block) noexcept {
     class_pool& pool = pools[chunk_of(block)->node].classes[index];
-    loose_block* const link = link_of(index, block);
+    auto* const link =
+        reinterpret_cast<loose_block*>(static_cast<char*>(block) + link_offset_of(index));
     loose_count.add_relaxed(1);
     const base::guard hold(pool.lock);
     link->next = std::exchange(pool.loose, link);
@@ -182,7 +182,7 @@ void push_loose(std::size_t index, void* block) noexcept {
 // REQUIRES: pool.lock held.
 std::size_t
 take_loose(class_pool& pool, std::size_t index, void** into, std::size_t most) noexcept {
-    const std::size_t offset = index == header_class ? header_link_offset : 0;
+    const std::size_t offset = link_offset_of(index);
     std::size_t count = 0;
     for (; count != most && pool.loose != nullptr; ++count) {
         into[count] = reinterpret_cast<char*>(std::exchange(pool.loose, pool.loose->next)) - offset;

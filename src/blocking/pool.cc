@@ -54,13 +54,16 @@ constinit thread_local pool* thread_pool = nullptr;
 // So that few of as many submitters as there are CPUs share one.
 constexpr std::uint32_t shards_per_cpu = 2;
 
-std::uint32_t cpus_of_this_thread() noexcept {
-    cpu_set_t cpus;
-    if (::sched_getaffinity(0, sizeof(cpus), &cpus) != 0) {
-        return job_shards::shards_max; // more of them than the set has room for
+// Where a thread may run. Machines with more CPUs than the set has room for: not known.
+struct allowed_cpus {
+    cpu_set_t set{};
+    const bool is_known = ::sched_getaffinity(0, sizeof(set), &set) == 0;
+
+    [[nodiscard]] std::uint32_t shards() const noexcept {
+        return is_known ? shards_per_cpu * static_cast<std::uint32_t>(CPU_COUNT(&set))
+                        : job_shards::shards_max;
     }
-    return static_cast<std::uint32_t>(CPU_COUNT(&cpus));
-}
+};
 
 } // namespace
 
@@ -77,10 +80,10 @@ struct pool::state {
     };
 
     state(std::uint32_t shards, std::uint32_t most_threads)
-        : jobs(shards)
+        : jobs(shards == 0 ? cpus.shards() : shards)
         , threads(jobs, most_threads) {}
 
-    void run(const roster::errand& left) noexcept;
+    int run(const roster::errand& left, const job_shards::ticket& job) noexcept;
     int start_thread(const job_shards::ticket& job) noexcept;
     int create(std::uint32_t number) noexcept;
     static void* enter(void* argument) noexcept;
@@ -95,8 +98,7 @@ struct pool::state {
     std::size_t stack_bytes = 0; // of its threads
     std::uint64_t keep_alive_ns = 0;
     std::string name;
-    cpu_set_t cpus{};
-    bool has_cpus = false;
+    const allowed_cpus cpus; // of the thread that made the pool; else its threads inherit theirs
 
     job_shards jobs;
     roster threads;
@@ -105,14 +107,13 @@ struct pool::state {
     std::uint32_t next_number = 0; // guarded by creation
 };
 
-// Does what the roster has left to do. A thread that cannot be made is no error here: there are
-// others, which do the work in the end.
-void pool::state::run(const roster::errand& left) noexcept {
+// Does what the roster has left to do. Returns what start_thread does.
+int pool::state::run(const roster::errand& left, const job_shards::ticket& job) noexcept {
     if (left.sleeper != nullptr) {
         futex_wake(left.sleeper);
-    } else if (left.is_start) {
-        static_cast<void>(start_thread({}));
+        return 0;
     }
+    return left.is_start ? start_thread(job) : 0;
 }
 
 void pool::state::serve(thread_record& self) noexcept {
@@ -129,7 +130,8 @@ void pool::state::serve(thread_record& self) noexcept {
         bool has_arrived = true;
         while (blocking_job* const job = jobs.pop(cursor, base::monotonic_ns())) {
             if (std::exchange(has_arrived, false)) {
-                run(threads.after_arrival());
+                // If no thread can be made this one does it in the end.
+                static_cast<void>(run(threads.after_arrival(), {}));
             }
             job->run(job); // the job may be gone now
         }
@@ -166,8 +168,10 @@ int pool::state::create(std::uint32_t number) noexcept {
         status = ::pthread_attr_setstacksize(&attributes, stack_bytes);
     }
     if (status == 0) {
-        if (has_cpus) {
-            static_cast<void>(::pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus));
+        if (cpus.is_known) {
+            static_cast<void>(
+                ::pthread_attr_setaffinity_np(&attributes, sizeof(cpus.set), &cpus.set)
+            );
         }
         sigset_t every;
         sigset_t before;
@@ -223,10 +227,7 @@ pool::pool(
     std::size_t stack_bytes,
     std::uint32_t shards
 )
-    : state_(std::make_unique<state>(
-          shards == 0 ? shards_per_cpu * cpus_of_this_thread() : shards,
-          std::max(threads_max, std::uint32_t{1})
-      )) {
+    : state_(std::make_unique<state>(shards, std::max(threads_max, std::uint32_t{1}))) {
     using std::chrono::milliseconds;
     using std::chrono::nanoseconds;
     state_->facade = this;
@@ -235,8 +236,6 @@ pool::pool(
     const nanoseconds kept = std::clamp(keep_alive, milliseconds(0), keep_alive_limit);
     state_->keep_alive_ns = static_cast<std::uint64_t>(kept.count());
     state_->name = std::move(name);
-    // Machines with more CPUs than the set has room for: the threads then inherit.
-    state_->has_cpus = ::sched_getaffinity(0, sizeof(state_->cpus), &state_->cpus) == 0;
 }
 
 pool::~pool() {
@@ -253,12 +252,8 @@ result<void> pool::submit(detail::blocking_job& job) noexcept {
     }
     metrics::count(&metrics::worker_counters::blocking_jobs);
     const roster::errand left = self.threads.after_push(where.shard);
-    if (left.sleeper != nullptr) {
-        futex_wake(left.sleeper);
-    } else if (left.is_start) {
-        if (const int status = self.start_thread(where); status != 0) {
-            return failure(status, "rt::blocking");
-        }
+    if (const int status = self.run(left, where); status != 0) {
+        return failure(status, "rt::blocking");
     }
     return {};
 }

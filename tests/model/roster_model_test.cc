@@ -196,10 +196,7 @@ struct hall {
             check(who.has_end, "refused without reason");
             return;
         }
-        const roster::errand left = crew.after_push(where.shard);
-        if (left.sleeper != nullptr) {
-            rt::model::futexes.wake(left.sleeper);
-        } else if (left.is_start && start_thread(where) != 0) {
+        if (do_errand(crew.after_push(where.shard), where) != 0) {
             one.is_refused = true;
             check(failed != 0, "refused without a failure");
         }
@@ -244,12 +241,12 @@ struct hall {
     }
 
     // pool::state::run
-    void do_errand(const roster::errand& left) {
+    int do_errand(const roster::errand& left, const job_shards::ticket& where) {
         if (left.sleeper != nullptr) {
             rt::model::futexes.wake(left.sleeper);
-        } else if (left.is_start) {
-            static_cast<void>(start_thread({}));
+            return 0;
         }
+        return left.is_start ? start_thread(where) : 0;
     }
 
     // pool::state::serve
@@ -263,7 +260,7 @@ struct hall {
             bool has_arrived = true;
             while (auto* const one = static_cast<job*>(jobs.pop(cursor, 0))) {
                 if (std::exchange(has_arrived, false)) {
-                    do_errand(crew.after_arrival());
+                    static_cast<void>(do_errand(crew.after_arrival(), {}));
                 }
                 run_job(*one);
             }

@@ -11,7 +11,9 @@
 // destroyed.
 #pragma once
 
+#include <rt/detail/atomic.h>
 #include <rt/detail/config.h>
+#include <rt/detail/context.h>
 #include <rt/detail/header.h>
 #include <rt/detail/result_slot.h>
 #include <rt/detail/suspend.h>
@@ -93,6 +95,21 @@ protected:
 
     void detach_with(drop_function drop) noexcept;
 
+    // The same by a store, for the task that was spawned last in this turn: the spawn and the
+    // letting go are one then, before any other thread can have the task. False: another may.
+    bool detach_newest() noexcept {
+        context& self = this_thread;
+        self.is_using_queues = true;
+        compiler_barrier();
+        const bool is_ours = task_ == self.newest && task_->state.load_relaxed() == state_spawned;
+        if (is_ours) {
+            task_->state.store_relaxed(state_ref); // relaxed: the queue publishes the header
+        }
+        compiler_barrier();
+        self.is_using_queues = false;
+        return is_ours;
+    }
+
     task_header* task_ = nullptr;
 };
 
@@ -146,7 +163,12 @@ public:
 
     // Lets the task go on by itself.
     void detach() noexcept {
-        if (task_ != nullptr) {
+        if (task_ == nullptr) {
+            return;
+        }
+        if (detach_newest()) {
+            task_ = nullptr;
+        } else {
             detach_with(&detail::drop_result<T>);
         }
     }

@@ -28,24 +28,25 @@ namespace rt::scheduler {
 using detail::this_thread;
 using metrics::worker_counters;
 
-// The handler runs on the same thread: a compiler barrier is all that the flag needs.
-class worker::queue_use {
+namespace {
+
+// Marks the worker's own use of its queues inside a turn, for on_kick. The handler runs on the same
+// thread: a compiler barrier is all that the flag needs.
+class queue_use {
 public:
-    explicit queue_use(worker& self) noexcept
-        : self_(self) {
-        self_.is_using_queues_ = true;
+    queue_use() noexcept {
+        this_thread.is_using_queues = true;
         compiler_barrier();
     }
     queue_use(const queue_use&) = delete;
     queue_use& operator=(const queue_use&) = delete;
     ~queue_use() {
         compiler_barrier();
-        self_.is_using_queues_ = false;
+        this_thread.is_using_queues = false;
     }
-
-private:
-    worker& self_;
 };
+
+} // namespace
 
 // Appends to the ring; spills the newest half to the node's injection queue when it is full. A lone
 // worker has no use for the ring.
@@ -117,7 +118,7 @@ void worker::push_all(const task_chain& chain) noexcept {
 }
 
 void worker::schedule_local(task_header* task) noexcept {
-    const queue_use use(*this);
+    const queue_use use;
     counters.local_schedules.bump_relaxed(1);
     if (is_delivering_) {
         push(task); // a batch: after_driver wakes somebody if it is more than one
@@ -131,16 +132,16 @@ void worker::schedule_local(task_header* task) noexcept {
 }
 
 void worker::schedule_new(task_header* task) noexcept {
-    const queue_use use(*this);
+    const queue_use use;
     counters.local_schedules.bump_relaxed(1);
     has_private_.store_relaxed(true);
-    if (!fresh_.try_push(task)) {
-        push(task);
-    }
-    if (is_lone()) {
+    if (fresh_.try_push(task)) [[likely]] {
         this_thread.newest = task;
     } else {
-        share();
+        push(task);
+    }
+    if (!is_lone()) {
+        share(); // not the newest
     }
 }
 
@@ -176,10 +177,11 @@ bool worker::run_at_join(task_header* task, detail::join_wait& wait) noexcept {
 // on_kick, which a lone worker sees too: in the rt::block_in_place of another runtime it is on the
 // thread of a worker that has a watchdog, and a program may send SIGURG to any thread.
 bool worker::take_next_in_turn(task_header* task) noexcept {
-    const queue_use use(*this);
+    const queue_use use;
     const bool is_next = lifo_ == nullptr && private_left_ != 0 && until_maintain_ > 1 &&
         until_inject_ > 1 && fresh_.is_newest(task);
     if (is_next) {
+        this_thread.newest = nullptr;
         static_cast<void>(fresh_.pop_newest());
     }
     return is_next;
@@ -225,7 +227,7 @@ void worker::schedule_joiner(task_header* task) noexcept {
         schedule_local(task);
         return;
     }
-    const queue_use use(*this);
+    const queue_use use;
     counters.local_schedules.bump_relaxed(1);
     if (is_delivering_) {
         push(task);
@@ -255,7 +257,7 @@ void worker::wake_another() noexcept {
 }
 
 void worker::defer(task_header* task) noexcept {
-    const queue_use use(*this);
+    const queue_use use;
     count_yield();
     deferred_.push(task);
     has_private_.store_relaxed(true);
@@ -274,11 +276,12 @@ void worker::on_kick() noexcept {
     if (former_.driver != nullptr) [[unlikely]] {
         former_.driver->kick(); // this is a runtime in the rt::block_in_place of another
     }
-    if (!is_in_turn_ || is_using_queues_) {
+    if (!is_in_turn_ || this_thread.is_using_queues) {
         return; // it is about to look after itself, or will be kicked again
     }
     // The ring's producer is this thread, interrupted outside of its operations: try_push is safe.
     // What does not fit stays; the ring is full of work for others then.
+    this_thread.newest = nullptr;
     while (lifo_ != nullptr && queue.try_push(lifo_)) {
         lifo_ = nullptr;
     }

@@ -69,6 +69,7 @@ void worker::enter() noexcept {
     this_thread.in_place = nullptr;
     this_thread.nested = nullptr;
     this_thread.joins = nullptr;
+    this_thread.newest = nullptr;
     this_thread.worker = this;
     this_thread.driver = driver_.get();
     this_thread.scheduler = pool_.facade;

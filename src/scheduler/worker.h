@@ -168,9 +168,6 @@ private:
             lifo_ != nullptr || fresh_.size() != 0 || !deferred_.is_empty() || !held_.is_empty()
         );
     }
-    // Marks the worker's own use of its queues inside a turn, for on_kick.
-    class queue_use;
-
     [[nodiscard]] task_header* take_private() noexcept;
     // From the ring and the bound tasks, of which there are some, in turns.
     [[nodiscard, gnu::noinline, gnu::cold]] task_header* next_bound_or_queued() noexcept;
@@ -235,7 +232,6 @@ private:
     bool is_turn_of_ring_ = false;
     // Written by the owner, read by its own signal handler.
     volatile bool is_in_turn_ = false;
-    volatile bool is_using_queues_ = false;
     bool has_unfenced_push_ = false; // a sleeper may have missed what this turn pushed
     bool is_lone_ = false;           // until it goes away for the first time
     bool is_late_ = false;           // see is_late()

@@ -47,6 +47,7 @@ namespace rt::tasks {
     }
     metrics::probe_poll_end(task, id);
     self.task = nullptr;
+    self.newest = nullptr; // others may have it from now on
 }
 
 // The same between the program's hooks, which the branches of a join or select do not have.

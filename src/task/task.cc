@@ -144,7 +144,7 @@ make_task(void* block, void* frame, scheduler_base* scheduler, site at, const ch
     auto* const task = static_cast<task_header*>(block);
     context& self = this_thread;
     // relaxed: the queue publishes the header to the worker that will run it.
-    task->state.store_relaxed(2 * state_ref | state_interest);
+    task->state.store_relaxed(state_spawned);
     task->queue_next = nullptr;
     task->resume = frame;
     task->scheduler = scheduler;
@@ -206,7 +206,7 @@ end_unheard(task_header* task, std::uint64_t state, drop_function drop) noexcept
 
 [[gnu::always_inline]] inline void end(task_header* task, drop_function drop) noexcept {
     std::uint64_t state = task->state.load_acquire(); // acquire: pairs with detach_with's release
-    if (task == this_thread.nested && state == (2 * state_ref | state_interest)) {
+    if (task == this_thread.nested && state == state_spawned) {
         // The join handle is the only other reference, and it is in the frame of the parent that
         // waits for this very call to return; a shutdown's walk waits for the parent's turn to end.
         // Nobody else can reach the word: no read-modify-write is needed.

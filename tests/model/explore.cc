@@ -93,6 +93,15 @@ void machine::add_thread_local(void* block, std::size_t bytes) {
     locals_.push_back({block, bytes, {}});
 }
 
+void* machine::thread_local_of(unsigned fiber, const void* block) {
+    for (local_block& each : locals_) {
+        if (each.live == block) {
+            return each.copies[fiber].data();
+        }
+    }
+    fail("not a thread-local block");
+}
+
 bool machine::execute(body_function body, void* scenario) {
     body_ = body;
     scenario_ = scenario;

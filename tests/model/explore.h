@@ -138,6 +138,9 @@ public:
     // A block that each fiber has its own copy of: stands for thread-local data.
     void add_thread_local(void* block, std::size_t bytes);
 
+    // The copy that another fiber has of it: what a signal handler sees that interrupts that one.
+    [[nodiscard]] void* thread_local_of(unsigned fiber, const void* block);
+
     // A line of the trace, in words.
     void note(const char* text);
 

@@ -5,8 +5,10 @@
 //
 // The result must be destroyed exactly once, the header freed exactly once and not while anybody
 // may still reach it, and the listener called if and only if it was installed and not taken back.
-// By hand this was also seen to fail with complete() storing complete instead of exchanging the
-// word, and with detach_with dropping the result without looking at complete.
+// A handle that lets go of the newest spawn by a store is interrupted by its thread's signal
+// handler, which makes the task public; a fiber that sees the thread-local data of another stands
+// for that. By hand this was also seen to fail with complete() storing complete instead of
+// exchanging the word, and with detach_with dropping the result without looking at complete.
 #include "model/faults.h"
 #include "model/task_model.h"
 
@@ -16,7 +18,9 @@ using rt::model::check;
 using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
+using rt::model::machine;
 using rt::model::options;
+using rt_model::detail::task_header;
 using rt_model::scenario::leaf_place;
 using rt_model::scenario::run_queue;
 using rt_model::scenario::witness;
@@ -253,4 +257,98 @@ Test(join_model, a_parent_that_is_aborted_while_it_joins_leaves_its_child_alone)
     expect_broken<joining>(
         "parent and child, torn", options{.broken = fault::torn_rmw, .preemptions_max = 3}, false
     );
+}
+
+// ---- the newest spawn, let go of while a signal makes it public ---------------------------------
+
+namespace {
+
+// What is wrong with the handler of the signal.
+enum class flaw : std::uint8_t { none, ignores_use, leaves_newest };
+
+struct letting_go {
+    static constexpr unsigned threads = 3;
+
+    // Like the worker's: a spawn stays where only this thread has it until the turn ends.
+    struct private_place final : rt_model::detail::scheduler_base {
+        void schedule(task_header* task) noexcept override { ready.schedule(task); }
+        void schedule_joiner(task_header* task) noexcept override { ready.schedule(task); }
+        void schedule_new(task_header* task) noexcept override {
+            fresh = task;
+            rt_model::detail::this_thread.newest = task;
+            moment.store_relaxed(1);
+            static_cast<void>(moment.load_relaxed()); // a signal may come before this
+        }
+        void publish() noexcept {
+            if (task_header* const task = std::exchange(fresh, nullptr)) {
+                ready.schedule(task);
+            }
+        }
+
+        run_queue ready;
+        task_header* fresh = nullptr;
+        rt_model::atomic<unsigned> moment{0};
+    };
+
+    explicit letting_go(flaw what)
+        : wrong(what) {
+        rt_model::scenario::set_up();
+    }
+
+    static rt_model::task<witness> body(unsigned* results, witness /*owned*/) {
+        co_return witness(results);
+    }
+
+    void run(unsigned self) {
+        if (self == spawner) {
+            rt_model::detail::launch(
+                &place, body(&results, witness(&arguments)), rt_model::detail::site::current()
+            )
+                .detach();
+            rt_model::detail::this_thread.newest = nullptr;
+            place.publish();
+        } else if (self == 1) {
+            interrupt();
+        } else {
+            place.ready.work([this] { return arguments == 1; });
+        }
+    }
+
+    // worker::on_kick, as far as it goes here. What it reads and writes is the interrupted
+    // thread's, and no operation is between.
+    void interrupt() {
+        rt::model::wait_until([this] { return place.moment.peek() != 0; });
+        auto* const interrupted = static_cast<rt_model::detail::context*>(
+            machine::instance().thread_local_of(spawner, &rt_model::detail::this_thread)
+        );
+        if (interrupted->is_using_queues && wrong != flaw::ignores_use) {
+            return;
+        }
+        if (wrong != flaw::leaves_newest) {
+            interrupted->newest = nullptr;
+        }
+        place.publish();
+    }
+
+    void at_end(bool is_stuck) {
+        check(!is_stuck, "the task was not run");
+        check(arguments == 1, "the arguments were not destroyed exactly once");
+        check(results == 1, "the result was not destroyed exactly once");
+        rt_model::scenario::check_heap();
+    }
+
+    static constexpr unsigned spawner = 0;
+    const flaw wrong;
+    private_place place;
+    unsigned arguments = 0;
+    unsigned results = 0;
+};
+
+} // namespace
+
+Test(join_model, b104_the_newest_spawn_may_become_public_at_any_moment) {
+    rt::model::skip_with_sanitizers();
+    expect_good<letting_go>("detach the newest", strong, flaw::none);
+    expect_broken<letting_go>("detach, ignored", strong, flaw::ignores_use);
+    expect_broken<letting_go>("detach, still newest", strong, flaw::leaves_newest);
 }

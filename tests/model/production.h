@@ -75,6 +75,7 @@ namespace features = ::rt::features;
 
 template<class T>
 using atomic = ::rt::model::atomic<T>;
+using ::rt::compiler_barrier;
 using ::rt::model::fence_acquire;
 using ::rt::model::fence_release;
 using ::rt::model::fence_seq_cst;

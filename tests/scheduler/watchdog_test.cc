@@ -2,10 +2,12 @@
 //
 // The watchdog beside the behaviours of worker_test.cc: it sleeps with its workers, it leaves the
 // program's SIGURG handler alone, and a signal at a bad moment does no harm.
+#include "memory/frame_pool.h"
 #include "support/test.h"
 #include "task/gate.h"
 
 #include <rt/detail/atomic.h>
+#include <rt/detail/header.h>
 #include <rt/runtime.h>
 #include <rt/spawn.h>
 #include <rt/time.h>
@@ -14,8 +16,10 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <sys/syscall.h>
@@ -154,6 +158,66 @@ Test(watchdog, a_signal_at_any_moment_leaves_a_lone_worker_its_tasks) {
         signaller.join();
         cr_assert(done.load_relaxed() > 0);
     }
+}
+
+namespace {
+
+// Spawns and lets go of each at once, in long turns: what a signal makes public is let go of by a
+// thread that is no longer alone with it.
+task<void> lets_go(rt::atomic<bool>* is_over, rt::atomic<long>* run, long* spawned) {
+    while (!is_over->load_acquire()) {
+        for (int i = 0; i < 100; ++i) {
+            rt::spawn([count = run]() -> task<void> {
+                count->add_relaxed(1);
+                co_return;
+            }).detach();
+            ++*spawned;
+        }
+        co_await rt::yield();
+    }
+}
+
+std::size_t live_headers() {
+    std::size_t live = 0;
+    rt::memory::for_each_header(
+        [](void* block, void* count) noexcept {
+            const auto* const header = static_cast<const rt::detail::task_header*>(block);
+            *static_cast<std::size_t*>(count) += header->id.load_acquire() != 0 ? 1 : 0;
+        },
+        &live
+    );
+    return live;
+}
+
+} // namespace
+
+Test(watchdog, a_signal_at_any_moment_lets_go_of_a_task_once) {
+    const std::size_t before = live_headers();
+    {
+        rt::runtime runtime(with_workers(2));
+        rt::atomic<int> tid{0};
+        rt::atomic<bool> is_over{false};
+        rt::atomic<long> run{0};
+        long spawned = 0;
+        std::thread signaller([&] {
+            while (tid.load_acquire() == 0) {
+                std::this_thread::yield();
+            }
+            for (int i = 0; i < 50'000; ++i) {
+                ::syscall(SYS_tgkill, ::getpid(), tid.load_relaxed(), SIGURG);
+            }
+            is_over.store_release(true);
+        });
+        runtime.block_on([](rt::atomic<int>* to, task<void> rest) -> task<void> {
+            to->store_release(static_cast<int>(::syscall(SYS_gettid)));
+            co_await std::move(rest);
+        }(&tid, lets_go(&is_over, &run, &spawned)));
+        signaller.join();
+        while (run.load_relaxed() != spawned) {
+            std::this_thread::yield();
+        }
+    }
+    cr_assert_eq(live_headers(), before, "a header is left: its last reference was not given up");
 }
 
 Test(watchdog, a_long_turn_behind_another_is_no_end) {

@@ -47,10 +47,13 @@ struct context {
     std::uint64_t coarse_ns = 0;         // monotonic time of the worker's last tick
     std::uint64_t next_task_id = 0;      // ids are taken from the process in blocks
     std::uint64_t last_task_id = 0;
-    task_header* newest = nullptr;   // what a lone worker has spawned last; may be stale
+    task_header* newest = nullptr;   // spawned last in this turn, while no thread else can have it
     task_header* nested = nullptr;   // the task that runs inside its parent's turn
     nested_join* joins = nullptr;    // of the tasks whose turns that is inside of, innermost first
     task_header* in_place = nullptr; // the task in whose rt::block_in_place the thread is
+    // The thread is at its worker's queues or at `newest`, inside a turn: its own signal handler,
+    // which would move tasks from there to where others have them, leaves them alone then.
+    volatile bool is_using_queues = false;
 };
 
 extern RT_API constinit thread_local context this_thread __attribute__((tls_model("initial-exec")));

@@ -65,6 +65,7 @@ enum state_bits : std::uint64_t {
     state_interest = 1U << 6U,
     state_listener = 1U << 7U,
     state_ref = 1U << 8U,
+    state_spawned = 2 * state_ref | state_interest, // the task's own reference and the handle's
 };
 
 // Why a task waits. The texts are in src/task/wait_reason.h and appear in dumps.

@@ -48,6 +48,10 @@ public:
         return true;
     }
 
+    // Whether unpark() is likely to take a system call: a hint.
+    [[nodiscard]] bool is_parked() const noexcept {
+        return state_.load_relaxed() == park_state::parked;
+    }
     // Whether the next sleep will not be one: a hint.
     [[nodiscard]] bool is_notified() const noexcept {
         return state_.load_relaxed() == park_state::notified;

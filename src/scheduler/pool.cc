@@ -149,7 +149,7 @@ void pool::run_root(const detail::join_handle_base& root) noexcept {
     schedule_new(task);
     const std::uint64_t begin_ns = base::monotonic_ns();
     if (state.block_on_spin.is_worth()) {
-        const bool has_ended = listener.spin(begin_ns + park_spin::spin_ns);
+        const bool has_ended = listener.spin(begin_ns + state.waking.spin_ns());
         state.block_on_spin.end(has_ended);
         if (has_ended) {
             return;
@@ -157,7 +157,9 @@ void pool::run_root(const detail::join_handle_base& root) noexcept {
     }
     listener.wait();
     if (state.may_spin) {
-        state.block_on_spin.woken_after(base::monotonic_ns() - begin_ns);
+        const std::uint64_t waited_ns = base::monotonic_ns() - begin_ns;
+        const std::uint64_t waking_ns = std::min(waited_ns, state.waking.mean_ns());
+        state.block_on_spin.woken_after(waited_ns - waking_ns, state.waking.spin_ns());
     }
 }
 

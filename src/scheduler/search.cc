@@ -50,18 +50,19 @@ task_header* worker::look_around() noexcept {
     if (!spin_.is_worth() || has_deferred()) {
         return nullptr;
     }
-    const std::uint64_t begin_ns = base::monotonic_ns();
-    std::uint64_t look_ns = begin_ns;
-    for (std::uint64_t now = begin_ns; now - begin_ns < park_spin::spin_ns;
-         now = base::monotonic_ns()) {
+    idle_since_ns_ = base::monotonic_ns();
+    const std::uint64_t end_ns = idle_since_ns_ + pool_.waking.spin_ns();
+    std::uint64_t look_ns = idle_since_ns_;
+    for (std::uint64_t now = idle_since_ns_; now < end_ns; now = base::monotonic_ns()) {
         base::cpu::relax();
         if (now < look_ns) {
             continue;
         }
         look_ns = now + spin_look_ns;
         if (pool_.has_work()) {
-            task_header* const task = next_injected(local_queue::capacity / 2);
+            idle_since_ns_ = 0;
             spin_.end(true);
+            task_header* const task = next_injected(local_queue::capacity / 2);
             return task != nullptr ? task : steal();
         }
         if (parker_.is_notified() || driver_->needs_kick()) {

@@ -325,10 +325,6 @@ void worker::park() noexcept {
     if (counters.polls.load_relaxed() == polls_unparked_) {
         metrics::count(&worker_counters::noop_parks);
     }
-    // With the turns since, but not with what a coarse clock is behind.
-    const std::uint64_t before_ns = pool_.settings.flavor == flavor::current_thread
-        ? pool_.clock.now_ns()
-        : this_thread.coarse_ns;
     bool was_woken = false;
     if (pool_.clock.is_paused()) [[unlikely]] {
         sleep_paused(wheel.next_deadline_ns());
@@ -347,20 +343,35 @@ void worker::park() noexcept {
     }
     after_driver();
     if (was_woken && pool_.may_spin) {
-        spin_.woken_after(this_thread.coarse_ns - before_ns);
+        note_wake_up();
     }
+    idle_since_ns_ = 0;
     polls_unparked_ = counters.polls.load_relaxed();
     pace_.begin(polls_unparked_, this_thread.coarse_ns);
 }
 
 bool worker::sleep(std::int64_t deadline_ns) noexcept {
+    slept_at_ns_ = base::monotonic_ns();
     is_delivering_ = true;
     const bool was_woken = parker_.sleep(*driver_, deadline_ns);
     is_delivering_ = false;
     return was_woken;
 }
 
+// Another thread has ended the last sleep, or prevented it.
+void worker::note_wake_up() noexcept {
+    const std::uint64_t sent_ns = woken_at_ns_.load_relaxed(); // the parker's word ordered it
+    if (sent_ns > slept_at_ns_) {
+        pool_.waking.note(base::monotonic_ns() - sent_ns);
+        const std::uint64_t idle_since_ns = idle_since_ns_ != 0 ? idle_since_ns_ : slept_at_ns_;
+        spin_.woken_after(sent_ns - idle_since_ns, pool_.waking.spin_ns());
+    }
+}
+
 void worker::unpark() noexcept {
+    if (parker_.is_parked()) {
+        woken_at_ns_.store_relaxed(base::monotonic_ns());
+    }
     if (parker_.unpark(*driver_)) {
         metrics::count(&worker_counters::wakes_sent);
     }

@@ -194,6 +194,7 @@ private:
     bool sleep(std::int64_t deadline_ns) noexcept; // true: another thread asked for the worker
     void sleep_paused(std::int64_t deadline_ns) noexcept;
     void after_driver() noexcept;
+    void note_wake_up() noexcept;
     [[nodiscard]] bool rest() noexcept;
 
     bound_tasks unbound_; // a stand-in's, always empty
@@ -220,7 +221,9 @@ private:
     std::uint32_t ring_left_ = ring_streak_max;         // turns that the ring has then
     oldest_pace oldest_;
     park_spin spin_;
-    worker* robbed_ = nullptr; // whom the last steal was from, until it is reported
+    std::uint64_t idle_since_ns_ = 0; // when it began to spin before this sleep; 0: it did not
+    std::uint64_t slept_at_ns_ = 0;   // when it fell asleep last
+    worker* robbed_ = nullptr;        // whom the last steal was from, until it is reported
     std::uint32_t robbed_tasks_ = 0;
     std::uint64_t robbed_at_ns_ = 0;
     std::uint32_t rest_looks_ = 0; // looks at sharing to leave out
@@ -238,8 +241,9 @@ private:
     const bool has_lifo_slot_;       // config::lifo_slot
     bool is_delivering_ = false;     // inside the driver: ready tasks go to the ring
     turn_age age_;
-    steal_profit profit_;        // written by thieves, seldom
-    alignas(128) parker parker_; // written by every thread
+    steal_profit profit_;                  // written by thieves, seldom
+    alignas(128) parker parker_;           // written by every thread, and so is the next
+    atomic<std::uint64_t> woken_at_ns_{0}; // when it was woken last, while it slept
 };
 
 // In the turn of a task that gives it up.

@@ -79,13 +79,18 @@ inline bool wait_for_call(atomic<std::uint32_t>& signal, std::uint64_t /*keep_al
 
 namespace {
 
-// The shards: the explorer needs the same addresses in each execution.
-alignas(128) std::byte shard_memory[4096];
 bool is_shard_memory_next = false;
 
 } // namespace
 
 #if !defined(RT_SANITIZED)
+namespace {
+
+// The shards: the explorer needs the same addresses in each execution.
+alignas(128) std::byte shard_memory[4096];
+
+} // namespace
+
 void* operator new[](std::size_t bytes, std::align_val_t alignment) {
     const auto step = static_cast<std::size_t>(alignment);
     if (std::exchange(is_shard_memory_next, false) && bytes <= sizeof(shard_memory)) {

@@ -41,7 +41,6 @@ bool notify::enroll(detail::sync_wait* waiter) noexcept {
     auto* const awaiter = static_cast<notified_awaiter*>(waiter);
     notify* const self = awaiter->target();
     if (self->comes_at_once(awaiter->seen_) && self->try_consume(awaiter->seen_)) {
-        notified_awaiter::count_permit();
         return false;
     }
     const detail::sync_guard hold(self->lock_);

@@ -30,13 +30,7 @@ class RT_API notify {
 public:
     class [[nodiscard]] notified_awaiter : detail::sync_wait {
     public:
-        bool await_ready() noexcept {
-            if (!take_budget() || !target()->try_consume(seen_)) {
-                return false;
-            }
-            count_permit();
-            return true;
-        }
+        bool await_ready() noexcept { return take_budget() && target()->try_consume(seen_); }
         template<typename Promise>
         bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
             return suspend(self.address());
@@ -139,6 +133,7 @@ private:
         do {
             // acquire: pairs with the release of notify_one and notify_waiters.
             if (word_.cas_weak_acquire(seen, round)) {
+                notified_awaiter::count_permit();
                 return true;
             }
         } while (seen == (round | permit));

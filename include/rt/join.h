@@ -101,7 +101,8 @@ protected:
         context& self = this_thread;
         self.is_using_queues = true;
         compiler_barrier();
-        const bool is_ours = task_ == self.newest && task_->state.load_relaxed() == state_spawned;
+        // acquire: what an abort handle's thread did with the header before it let go of it.
+        const bool is_ours = task_ == self.newest && task_->state.load_acquire() == state_spawned;
         if (is_ours) {
             task_->state.store_relaxed(state_ref); // relaxed: the queue publishes the header
         }

@@ -247,6 +247,7 @@ void worker::end_late_turn() noexcept {
 }
 
 void worker::give_away() noexcept {
+    this_thread.newest = nullptr;
     task_chain all;
     while (task_header* const task = next_queued()) {
         all.push(task);

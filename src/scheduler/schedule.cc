@@ -141,7 +141,7 @@ void worker::schedule_new(task_header* task) noexcept {
         push(task);
     }
     if (!is_lone()) {
-        share(); // not the newest
+        share(); // leaves at least the newest
     }
 }
 

@@ -17,6 +17,8 @@
 //  6. Workers end; the owner joins them, waits for threads from outside that are still waking
 //     somebody, and destroys the drivers.
 //
+// No walk goes on during a turn of this pool: a turn may change the state word of a task that only
+// it can reach by a store (join_handle_base::detach_newest, and end() of a task inside of a join).
 // Only the leader can end a task of this pool after step 2, so a header that is live, ours and not
 // complete stays so while it is looked at: that is what makes the walk over type-stable headers
 // safe. The exception is a task that was spawned too late (step 5): its spawner ends it, and the
@@ -327,7 +329,11 @@ void pool_state::refuse(task_header* task) noexcept {
         task->polls = 0; // a closure that is spawned begins with 1
         task->state.or_relaxed(detail::state_aborted);
     }
+    // The caller may be at its queues, and a destructor of the task that spawns, or lets go of a
+    // task, would end that for on_kick.
+    const bool is_using_queues = detail::this_thread.is_using_queues;
     tasks::cancel_unstarted(task);
+    detail::this_thread.is_using_queues = is_using_queues;
 }
 
 void pool_state::inject(std::uint32_t node, const task_chain& chain) noexcept {

@@ -63,13 +63,13 @@ result<void> worker::attach() noexcept {
 }
 
 void worker::enter() noexcept {
+    this_thread.newest = nullptr; // nor in what comes back: a signal may yet make it public
     former_ = this_thread;
     former_counters_ = metrics::this_worker;
     this_thread.task = nullptr;
     this_thread.in_place = nullptr;
     this_thread.nested = nullptr;
     this_thread.joins = nullptr;
-    this_thread.newest = nullptr;
     this_thread.worker = this;
     this_thread.driver = driver_.get();
     this_thread.scheduler = pool_.facade;

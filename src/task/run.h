@@ -28,6 +28,7 @@ namespace rt::tasks {
     detail::context& self = detail::this_thread;
     const std::uint64_t id = task->id.load_relaxed();
     self.task = task;
+    self.newest = nullptr; // a hook may have spawned this very task
     ++task->polls;
     metrics::probe_poll_start(task, id);
     void* address = task->resume;
@@ -47,7 +48,7 @@ namespace rt::tasks {
     }
     metrics::probe_poll_end(task, id);
     self.task = nullptr;
-    self.newest = nullptr; // others may have it from now on
+    self.newest = nullptr; // others may have that one from now on
 }
 
 // The same between the program's hooks, which the branches of a join or select do not have.

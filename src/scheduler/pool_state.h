@@ -136,7 +136,7 @@ public:
     std::vector<std::unique_ptr<worker>> workers;
     idle sleepers;
     bool may_spin = false;               // there is more than one CPU
-    alignas(128) wake_latency waking;    // of its threads; they write it when they wake
+    wake_latency waking;                 // of its threads
     park_spin block_on_spin;             // of the threads in run_root
     seat driving;                        // of flavor::current_thread: who drives its worker
     std::uint64_t block_on_count = 0;    // of the same: for whoever drives

@@ -310,6 +310,7 @@ void worker::park() noexcept {
         stop_searching(); // others are not woken while somebody searches, and a hook may take long
         detail::call_hook(pool_.hooks->on_thread_park, "on_thread_park");
         if (lifo_ != nullptr || fresh_.size() != 0 || depth() != 0 || bound.has_ready()) {
+            idle_since_ns_ = 0;
             return;
         }
     }
@@ -325,12 +326,12 @@ void worker::park() noexcept {
     if (counters.polls.load_relaxed() == polls_unparked_) {
         metrics::count(&worker_counters::noop_parks);
     }
-    bool was_woken = false;
     if (pool_.clock.is_paused()) [[unlikely]] {
         sleep_paused(wheel.next_deadline_ns());
     } else {
-        was_woken = sleep(pool_.clock.to_monotonic(wheel.next_deadline_ns()));
+        sleep(pool_.clock.to_monotonic(wheel.next_deadline_ns()));
     }
+    idle_since_ns_ = 0;
     metrics::count(&worker_counters::unparks);
     state.store_relaxed(worker_state::running);
     if (!is_lone()) {
@@ -342,34 +343,32 @@ void worker::park() noexcept {
         detail::call_hook(pool_.hooks->on_thread_unpark, "on_thread_unpark");
     }
     after_driver();
-    if (was_woken && pool_.may_spin) {
-        note_wake_up();
-    }
-    idle_since_ns_ = 0;
     polls_unparked_ = counters.polls.load_relaxed();
     pace_.begin(polls_unparked_, this_thread.coarse_ns);
 }
 
-bool worker::sleep(std::int64_t deadline_ns) noexcept {
-    slept_at_ns_ = base::monotonic_ns();
+void worker::sleep(std::int64_t deadline_ns) noexcept {
+    const std::uint64_t begin_ns = pool_.may_spin ? base::monotonic_ns() : 0;
     is_delivering_ = true;
     const bool was_woken = parker_.sleep(*driver_, deadline_ns);
     is_delivering_ = false;
-    return was_woken;
+    if (was_woken && pool_.may_spin) {
+        note_wake_up(begin_ns);
+    }
 }
 
-// Another thread has ended the last sleep, or prevented it.
-void worker::note_wake_up() noexcept {
+// Another thread has ended the sleep that began then, or prevented it.
+void worker::note_wake_up(std::uint64_t begin_ns) noexcept {
     const std::uint64_t sent_ns = woken_at_ns_.load_relaxed(); // the parker's word ordered it
-    if (sent_ns > slept_at_ns_) {
+    if (sent_ns > begin_ns) {
         pool_.waking.note(base::monotonic_ns() - sent_ns);
-        const std::uint64_t idle_since_ns = idle_since_ns_ != 0 ? idle_since_ns_ : slept_at_ns_;
+        const std::uint64_t idle_since_ns = idle_since_ns_ != 0 ? idle_since_ns_ : begin_ns;
         spin_.woken_after(sent_ns - idle_since_ns, pool_.waking.spin_ns());
     }
 }
 
 void worker::unpark() noexcept {
-    if (parker_.is_parked()) {
+    if (pool_.may_spin && parker_.is_parked()) {
         woken_at_ns_.store_relaxed(base::monotonic_ns());
     }
     if (parker_.unpark(*driver_)) {

@@ -191,10 +191,10 @@ private:
     void adapt_streaks() noexcept;
     void take_deferred() noexcept;
     void park() noexcept;
-    bool sleep(std::int64_t deadline_ns) noexcept; // true: another thread asked for the worker
+    void sleep(std::int64_t deadline_ns) noexcept;
     void sleep_paused(std::int64_t deadline_ns) noexcept;
     void after_driver() noexcept;
-    void note_wake_up() noexcept;
+    void note_wake_up(std::uint64_t begin_ns) noexcept;
     [[nodiscard]] bool rest() noexcept;
 
     bound_tasks unbound_; // a stand-in's, always empty
@@ -222,7 +222,6 @@ private:
     oldest_pace oldest_;
     park_spin spin_;
     std::uint64_t idle_since_ns_ = 0; // when it began to spin before this sleep; 0: it did not
-    std::uint64_t slept_at_ns_ = 0;   // when it fell asleep last
     worker* robbed_ = nullptr;        // whom the last steal was from, until it is reported
     std::uint32_t robbed_tasks_ = 0;
     std::uint64_t robbed_at_ns_ = 0;

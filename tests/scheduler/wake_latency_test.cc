@@ -41,15 +41,15 @@ Test(wake_latency, spins_stay_within_bounds) {
     wake_latency latency;
     note_often(latency, 0);
     cr_assert_eq(latency.spin_ns(), wake_latency::spin_min_ns);
-    note_often(latency, UINT64_MAX);
+    note_often(latency, wake_latency::sample_max_ns);
     cr_assert_eq(latency.spin_ns(), wake_latency::spin_max_ns);
-    cr_assert_leq(latency.mean_ns(), wake_latency::sample_max_ns);
 }
 
-Test(wake_latency, one_that_was_late_by_far_changes_little) {
+Test(wake_latency, one_that_was_late_by_far_changes_nothing) {
     wake_latency latency;
     note_often(latency, 5'000);
     const std::uint64_t before = latency.mean_ns();
     latency.note(3'000'000);
-    cr_assert_leq(latency.mean_ns(), before + wake_latency::sample_max_ns / 16);
+    latency.note(UINT64_MAX); // the clocks of two CPUs disagree
+    cr_assert_eq(latency.mean_ns(), before);
 }

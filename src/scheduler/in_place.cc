@@ -186,7 +186,7 @@ bool worker::go_away(detail::context& outer) noexcept {
     if (is_lone_) {
         tasks::let_joiners_wait(); // others may want them; only a lone worker gives such turns
     }
-    this_thread.newest = nullptr;
+    this_thread.newest = nullptr; // nor when it comes back
     outer = this_thread;
     this_thread.worker = nullptr; // from here on a kick only enters the kernel
     this_thread.task = nullptr;

@@ -281,7 +281,7 @@ void worker::on_kick() noexcept {
     }
     // The ring's producer is this thread, interrupted outside of its operations: try_push is safe.
     // What does not fit stays; the ring is full of work for others then.
-    this_thread.newest = nullptr;
+    this_thread.newest = nullptr; // others have it now
     while (lifo_ != nullptr && queue.try_push(lifo_)) {
         lifo_ = nullptr;
     }

@@ -19,6 +19,7 @@
 #include <rt/detail/sync_lock.h>
 #include <rt/detail/wait_queue.h>
 #include <rt/task.h>
+#include <rt/yield.h>
 
 #include <concepts>
 #include <coroutine>
@@ -107,7 +108,8 @@ public:
     once_awaiter(const once_awaiter&) = delete;
     once_awaiter& operator=(const once_awaiter&) = delete;
 
-    bool await_ready() const noexcept { return gate_.is_done(); }
+    // Without budget the body yields, at the gate.
+    bool await_ready() const noexcept { return gate_.is_done() && consume_budget(); }
     template<typename Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) {
         is_started_ = true;

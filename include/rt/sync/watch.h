@@ -21,6 +21,7 @@
 #include <rt/result.h>
 #include <rt/sync/watch_ref.h>
 #include <rt/task.h>
+#include <rt/yield.h>
 
 #include <cerrno>
 #include <concepts>
@@ -107,6 +108,7 @@ public:
     /// Cancel: safe. Errors: errc::closed when it cannot come to hold any more.
     template<std::predicate<const T&> F>
     task<result<ref<T>>> wait_for(F condition) {
+        co_await consume_budget(); // it may hold each time
         for (;;) {
             ref<T> value = borrow_and_update();
             if (value && condition(*value)) {

@@ -10,8 +10,10 @@
 #include "base/environment.h"
 #include "topology/cpu_set.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -59,7 +61,9 @@ void apply_environment(base::environment& env, config& settings) {
     take(env.uint("LIBRT_BLOCKING_MAX", {1, blocking_max}), settings.blocking_threads_max);
     take(env.uint("LIBRT_STACK_KIB", {stack_kib_min, stack_kib_max}), settings.thread_stack_kib);
     if (const auto keep = env.duration("LIBRT_BLOCKING_KEEP")) {
-        settings.blocking_keep_alive = std::chrono::milliseconds(*keep / 1'000'000);
+        // Up: what is not 0 does not become it.
+        settings.blocking_keep_alive =
+            std::chrono::ceil<std::chrono::milliseconds>(std::chrono::nanoseconds(*keep));
     }
     if (const auto cpus = env.text("LIBRT_CPUS")) {
         if (topology::cpu_set::parse(*cpus)) {
@@ -112,7 +116,33 @@ void check_range(
     }
 }
 
+// An enumeration whose values are 0 to `last`.
+template<typename Enum>
+void check_word(std::vector<std::string>& faults, std::string_view field, Enum value, Enum last) {
+    check_range(
+        faults, field, static_cast<std::uint64_t>(value), 0, static_cast<std::uint64_t>(last)
+    );
+}
+
+// Tools show it in lines of words.
+bool is_printable(const std::string& name) {
+    return std::all_of(name.begin(), name.end(), [](char each) {
+        return each > ' ' && each < 127;
+    });
+}
+
 void check(const config& settings, std::vector<std::string>& faults) {
+    check_word(faults, "flavor", settings.flavor, flavor::current_thread);
+    check_word(faults, "pin", settings.pin, static_cast<pin_mode>(pin_words.size() - 1));
+    check_word(
+        faults, "driver", settings.driver, static_cast<driver_kind>(driver_words.size() - 1)
+    );
+    check_word(
+        faults,
+        "unhandled",
+        settings.unhandled,
+        static_cast<unhandled_exception>(unhandled_words.size() - 1)
+    );
     check_range(faults, "workers", settings.workers, 0, workers_max);
     check_range(faults, "event_interval", settings.event_interval, 1, interval_max);
     check_range(faults, "inject_interval", settings.inject_interval, 0, interval_max);
@@ -142,6 +172,10 @@ void check(const config& settings, std::vector<std::string>& faults) {
         faults.push_back(
             "config.name = \"" + settings.name + "\": must have 1 to " +
             std::to_string(name_length_max) + " characters"
+        );
+    } else if (!is_printable(settings.name)) {
+        faults.emplace_back(
+            "config.name: must have printable ASCII characters only, and no blank among them"
         );
     }
     if (settings.start_paused && settings.flavor != flavor::current_thread) {

@@ -46,7 +46,8 @@ void clear_environment() {
           "LIBRT_SCHEDULE_LATENCY",
           "LIBRT_SEED",
           "LIBRT_INTROSPECT",
-          "LIBRT_SOCKET"}) {
+          "LIBRT_SOCKET",
+          "LIBRT_UNHANDLED"}) {
         ::unsetenv(name);
     }
 }
@@ -151,6 +152,10 @@ Test(config, b033_every_fault_of_the_code_is_named) {
     wanted.cpus = "1-";
     wanted.name = "";
     wanted.blocking_keep_alive = -1ms;
+    wanted.flavor = static_cast<rt::flavor>(9);
+    wanted.pin = static_cast<rt::pin_mode>(99);
+    wanted.driver = static_cast<rt::driver_kind>(3);
+    wanted.unhandled = static_cast<rt::unhandled_exception>(3);
     const resolved_config got = resolve(wanted);
     for (const char* const field :
          {"workers",
@@ -161,10 +166,14 @@ Test(config, b033_every_fault_of_the_code_is_named) {
           "thread_stack_kib",
           "cpus",
           "name",
-          "blocking_keep_alive"}) {
+          "blocking_keep_alive",
+          "flavor",
+          "pin",
+          "driver",
+          "unhandled"}) {
         cr_assert(mentions(got, field), "%s", field);
     }
-    cr_assert_geq(got.faults.size(), 9U);
+    cr_assert_geq(got.faults.size(), 13U);
 }
 
 Test(config, b033_every_fault_of_the_environment_is_named) {
@@ -180,6 +189,10 @@ Test(config, b033_every_fault_of_the_environment_is_named) {
     set("LIBRT_LIFO_SLOT", "7");
     set("LIBRT_SEED", "-1");
     set("LIBRT_CPUS", "0-a");
+    set("LIBRT_UNHANDLED", "panic");
+    set("LIBRT_INJECT_INTERVAL", "65537");
+    set("LIBRT_BLOCKING_MAX", "0");
+    set("LIBRT_STACK_KIB", "1");
     set("LIBRT_WORKRES", "4");
     const resolved_config got = resolve(config{});
     for (const char* const name :
@@ -195,6 +208,10 @@ Test(config, b033_every_fault_of_the_environment_is_named) {
           "LIBRT_LIFO_SLOT",
           "LIBRT_SEED",
           "LIBRT_CPUS",
+          "LIBRT_UNHANDLED",
+          "LIBRT_INJECT_INTERVAL",
+          "LIBRT_BLOCKING_MAX",
+          "LIBRT_STACK_KIB",
           "LIBRT_WORKRES"}) {
         cr_assert(mentions(got, name), "%s", name);
     }
@@ -235,6 +252,29 @@ Test(config, names_of_threads_must_fit) {
     cr_assert(resolve(wanted).faults.empty());
     wanted.name = "0123456789a";
     cr_assert(mentions(resolve(wanted), "name"));
+}
+
+Test(config, b033_names_are_of_printable_characters) {
+    for (const char* const name : {"   ", "a b", "a\n", "\x01", "caf\xc3\xa9"}) {
+        config wanted;
+        wanted.name = name;
+        cr_assert(mentions(resolve(wanted), "name"), "\"%s\"", name);
+    }
+    config wanted;
+    wanted.name = std::string("a\0b", 3);
+    cr_assert(mentions(resolve(wanted), "name"), "a name with a null in it");
+    wanted.name = "io-1.x";
+    cr_assert(resolve(wanted).faults.empty());
+}
+
+Test(config, a_short_keep_alive_is_not_taken_for_none) {
+    set("LIBRT_BLOCKING_KEEP", "500us");
+    cr_assert_eq(resolve(config{}).settings.blocking_keep_alive.count(), 1);
+    set("LIBRT_BLOCKING_KEEP", "1500us");
+    cr_assert_eq(resolve(config{}).settings.blocking_keep_alive.count(), 2);
+    set("LIBRT_BLOCKING_KEEP", "0ms");
+    cr_assert_eq(resolve(config{}).settings.blocking_keep_alive.count(), 0);
+    ::unsetenv("LIBRT_BLOCKING_KEEP");
 }
 
 Test(config, a_runtime_throws_all_faults_in_one_text) {

@@ -33,32 +33,28 @@ void report_unobserved_exception(task_header* task, std::exception_ptr exception
     if (rt::tasks::on_unhandled != nullptr && !rt::tasks::on_unhandled(exception)) {
         return;
     }
-    const char* text = "an object that is not a std::exception";
-    const auto at = std::bit_cast<site>(task->spawn_site);
-    const auto id = static_cast<unsigned long long>(task->id.load_relaxed());
+    const auto report = [task](const char* what) noexcept {
+        const auto at = std::bit_cast<site>(task->spawn_site);
+        const bool is_named = task->name != nullptr;
+        base::log(
+            base::log_level::warning,
+            "task %llu%s%s%s (spawned at %s:%u) ended with an exception that nobody awaits: %s",
+            static_cast<unsigned long long>(task->id.load_relaxed()),
+            is_named ? " \"" : "",
+            is_named ? task->name : "",
+            is_named ? "\"" : "",
+            at.file_name(),
+            static_cast<unsigned>(at.line()),
+            what
+        );
+    };
     try {
         std::rethrow_exception(std::move(exception));
     } catch (const std::exception& error) {
-        text = error.what();
-        base::log(
-            base::log_level::warning,
-            "task %llu (spawned at %s:%u) ended with an exception that nobody awaits: %s",
-            id,
-            at.file_name(),
-            static_cast<unsigned>(at.line()),
-            text
-        );
-        return;
+        report(error.what());
     } catch (...) {
+        report("an object that is not a std::exception");
     }
-    base::log(
-        base::log_level::warning,
-        "task %llu (spawned at %s:%u) ended with an exception that nobody awaits: %s",
-        id,
-        at.file_name(),
-        static_cast<unsigned>(at.line()),
-        text
-    );
 }
 
 } // namespace rt::detail

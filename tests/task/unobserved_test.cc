@@ -80,6 +80,20 @@ Test(unobserved, exceptions_of_detached_tasks_are_reported_with_the_task_and_its
     }
 }
 
+Test(unobserved, the_report_names_the_task) {
+    const captured got = capture([] {
+        rt::runtime runtime(rt::test::with_workers(1));
+        runtime.block_on([]() -> rt::task<void> {
+            rt::spawn({.name = "reader"}, []() -> rt::task<void> {
+                throw std::runtime_error("the text of it");
+                co_return;
+            }).detach();
+            co_await rt::yield();
+        }());
+    });
+    cr_assert(got.says("\"reader\" (spawned at"), "%s", got.text.c_str());
+}
+
 Test(unobserved, exceptions_of_other_types_are_reported_as_such) {
     const captured got = run(true, false, 1);
     cr_assert(got.has_exited());

@@ -62,19 +62,20 @@ handle handle::current() {
 }
 
 detail::scheduler_base* handle::scheduler() const noexcept {
-    RT_ASSERT(core_ != nullptr);
-    core_->check_process();
+    core_or_fatal()->check_process();
     return &core_->workers();
 }
 
 detail::scheduler_base* handle::scheduler_on(std::uint32_t worker) const noexcept {
-    RT_ASSERT(core_ != nullptr);
-    core_->check_process();
+    core_or_fatal()->check_process();
     return core_->workers().bound_to_or_fatal(worker);
 }
 
 engine::core* handle::core_or_fatal() const noexcept {
-    RT_ASSERT(core_ != nullptr);
+    if (core_ == nullptr) {
+        base::fatal("an empty rt::handle is used: ask it first (operator bool), or take the handle "
+                    "of rt::runtime");
+    }
     return core_.get();
 }
 
@@ -87,13 +88,11 @@ const std::string& handle::name() const noexcept {
 }
 
 std::uint32_t handle::worker_count() const noexcept {
-    RT_ASSERT(core_ != nullptr);
-    return core_->workers().worker_count();
+    return core_or_fatal()->workers().worker_count();
 }
 
 detail::blocking_target handle::target() const noexcept {
-    RT_ASSERT(core_ != nullptr);
-    core_->check_process();
+    core_or_fatal()->check_process();
     return {&core_->blocking_pool(), &core_->workers(), core_.get()};
 }
 

@@ -7,7 +7,8 @@
 //         std::fputs(report.text().c_str(), stderr);
 //     }
 //
-// A task that is listed never suspends, or waits for a closure that is still on the blocking pool.
+// A task that is listed runs without suspending, waits for a closure that is still on the blocking
+// pool or for something that must not be cancelled (rt::shield), or has not been asked yet.
 // Names and places are text of the process and of its binaries: they outlive task and runtime.
 #pragma once
 
@@ -24,7 +25,7 @@ struct unfinished_task {
     std::uint64_t id = 0;
     const char* name = nullptr; // null if it has none
     std::source_location spawned_at;
-    bool is_in_blocking_closure = false; // else it is running, or has not been asked yet
+    bool is_in_blocking_closure = false; // else it runs, is shielded, or has not been asked yet
 };
 
 struct shutdown_report {

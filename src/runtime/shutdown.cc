@@ -123,7 +123,7 @@ std::string shutdown_report::text() const {
         }
         text += std::string(" (") + one.spawned_at.file_name() + ':' +
             std::to_string(one.spawned_at.line()) + ')';
-        text += one.is_in_blocking_closure ? " is in a blocking closure\n" : " is running\n";
+        text += one.is_in_blocking_closure ? " is in a blocking closure\n" : " has not ended\n";
     }
     return text;
 }

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -31,6 +32,7 @@ using rt::test::everywhere;
 using rt::test::gate;
 using rt::test::member;
 using rt::test::on_each_flavor;
+using rt::test::with_workers;
 
 task<void> until_finished(rt::abort_handle watched) {
     while (!watched.is_finished()) {
@@ -459,4 +461,25 @@ Test(abort, b112_from_a_foreign_thread_destroys_the_task_before_its_handle_resol
         cr_assert_eq(common.owned.live.load_acquire(), 0);
         canceller.join();
     });
+}
+
+// As the page says.
+Test(abort, a_stop_token_cancels_a_task) {
+    for (const std::uint32_t workers : {0U, 1U, 2U}) {
+        rt::block_on(with_workers(workers), []() -> task<void> {
+            traces common;
+            gate never;
+            std::stop_source source;
+            auto child = rt::spawn(waits_at, &common, &never, member(common.owned));
+            const std::stop_callback on_stop(source.get_token(), [abort = child.abort_handle()] {
+                abort.abort();
+            });
+            while (common.begun.load_relaxed() == 0) {
+                co_await rt::yield();
+            }
+            std::thread([&source] { source.request_stop(); }).join();
+            cr_assert(co_await is_cancelled(std::move(child)));
+            cr_assert_eq(common.went_on.load_relaxed(), 0);
+        }());
+    }
 }

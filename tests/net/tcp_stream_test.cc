@@ -17,6 +17,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -160,6 +161,38 @@ rt::task<bool> read_and_write_nothing() {
 }
 
 } // namespace
+
+namespace {
+
+rt::task<connection> connection_that_has_waited() {
+    connection both = co_await make_connection();
+    rt::buffer buffer(100);
+    const rt::result<std::size_t> none = co_await rt::timeout(1ms, both.ours.read(buffer));
+    if (none || !none.error().is_timed_out()) {
+        co_return connection{};
+    }
+    co_return both;
+}
+
+rt::task<std::string> answer_one(connection* both) {
+    rt::buffer buffer(100);
+    const std::size_t got = rt::or_throw(co_await rt::timeout(patience, both->ours.read(buffer)));
+    rt::or_throw(co_await both->ours.write_all(std::as_bytes(std::span("answer", 6))));
+    char answer[6] = {};
+    const bool has_come = ::recv(both->theirs.get(), answer, 6, MSG_WAITALL) == 6;
+    co_return std::to_string(got) + (has_come ? std::string(answer, 6) : "");
+}
+
+} // namespace
+
+// A socket belongs to no runtime: what a driver knew of it goes with the driver.
+Test(tcp_stream, b225_a_stream_of_a_runtime_that_has_ended_goes_on_in_the_next) {
+    on_every_runtime([](const rt::config& config) {
+        connection both = rt::block_on(config, connection_that_has_waited());
+        cr_assert_eq(::send(both.theirs.get(), "ask", 3, 0), 3);
+        cr_assert(rt::block_on(config, answer_one(&both)) == "3answer");
+    });
+}
 
 Test(tcp_stream, read_gives_data_then_the_end_again_and_again) {
     on_every_runtime([](const rt::config& config) {

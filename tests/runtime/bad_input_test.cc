@@ -120,43 +120,23 @@ struct late_spawns {
     rt::atomic<int> dropped{0}; // their arguments are gone
 };
 
-class spawns_at_end {
-public:
-    explicit spawns_at_end(late_spawns* into)
-        : seen_(into) {}
-    spawns_at_end(spawns_at_end&& other) noexcept
-        : seen_(std::exchange(other.seen_, nullptr)) {}
-    ~spawns_at_end() {
-        if (seen_ != nullptr) {
-            seen_->made.add_acq_rel(1);
-            rt::spawn(begins(seen_, argument(seen_))).detach(); // nobody aborts it
-        }
-    }
-
-private:
-    class argument {
-    public:
-        explicit argument(late_spawns* into)
-            : seen_(into) {}
-        argument(argument&& other) noexcept
-            : seen_(std::exchange(other.seen_, nullptr)) {}
-        ~argument() {
-            if (seen_ != nullptr) {
-                seen_->dropped.add_acq_rel(1);
-            }
-        }
-
-    private:
-        late_spawns* seen_;
-    };
-
-    static task<void> begins(late_spawns* seen, argument /*owned*/) {
-        seen->begun.add_acq_rel(1);
-        co_return;
-    }
-
-    late_spawns* seen_;
+struct counts_drop {
+    void operator()(late_spawns* seen) const { seen->dropped.add_acq_rel(1); }
 };
+using argument = std::unique_ptr<late_spawns, counts_drop>;
+
+task<void> begins(argument owned) {
+    owned->begun.add_acq_rel(1);
+    co_return;
+}
+
+struct spawns_late {
+    void operator()(late_spawns* seen) const {
+        seen->made.add_acq_rel(1);
+        rt::spawn(begins(argument(seen))).detach(); // nobody aborts it
+    }
+};
+using spawns_at_end = std::unique_ptr<late_spawns, spawns_late>;
 
 task<void> waits_for_ever(gate* at, spawns_at_end /*owned*/) {
     co_await at->wait();

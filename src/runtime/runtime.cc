@@ -97,6 +97,7 @@ detail::blocking_target handle::target() const noexcept {
 }
 
 enter_guard handle::enter() const {
+    static_cast<void>(core_or_fatal());
     return enter_guard(core_);
 }
 

@@ -322,6 +322,9 @@ Test(runtime, an_empty_handle_aborts) {
     });
     cr_assert(got.was_aborted());
     cr_assert(got.says("an empty rt::handle"), "%s", got.text.c_str());
+    const captured entered = capture([] { const auto in = rt::handle::try_current().enter(); });
+    cr_assert(entered.was_aborted());
+    cr_assert(entered.says("an empty rt::handle"), "%s", entered.text.c_str());
 }
 
 Test(runtime, handle_spawn_at_owns_callable_and_arguments) {

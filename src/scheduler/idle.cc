@@ -171,7 +171,8 @@ idle::role idle::wake_from_rest(std::uint32_t index) noexcept {
 
 bool idle::retire(std::uint32_t index) noexcept {
     base::guard guard(lock_);
-    if (surplus() == 0) {
+    // Who has arrived already will not look again whether it was the last.
+    if (surplus() == 0 || arrived_ != 0) {
         return false;
     }
     stop_.store_relaxed(stop_.load_relaxed() - 1);

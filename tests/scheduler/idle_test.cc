@@ -112,3 +112,16 @@ Test(idle, counts_stay_right_over_many_rounds) {
         cr_assert(!workers.worker_to_wake(nobody_in_particular).has_value());
     }
 }
+
+// Worker 0 is back from rt::block_in_place, its stand-in has not gone to rest yet, and the runtime
+// ends: somebody must be the last to arrive.
+Test(idle, a_stand_in_does_not_go_to_rest_when_others_have_arrived_at_the_end) {
+    idle workers(1, 1);
+    cr_assert_eq(workers.go_away(), idle::relief::wanted);
+    cr_assert(workers.join(1));
+    cr_assert(workers.come_back());
+    cr_assert_eq(workers.surplus(), 1U);
+    cr_assert_not(workers.arrive(1), "the stand-in is counted too");
+    cr_assert_not(workers.retire(1));
+    cr_assert(workers.arrive(1), "nobody leads the shutdown");
+}

@@ -129,12 +129,13 @@ void prepare_thread(
     pool_state& pool, const std::string& name, const topology::cpu_set& pin, std::uint32_t node
 ) {
     topology::name_this_thread(name);
-    // Signals are for the threads that the program made; workers take only directed ones.
+    // Signals are for the threads that the program made; workers take only directed ones, whatever
+    // the thread that makes them blocks.
     sigset_t all;
     sigfillset(&all);
     sigdelset(&all, SIGURG); // the observer's stack samples
     sigdelset(&all, SIGPROF);
-    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    pthread_sigmask(SIG_SETMASK, &all, nullptr);
     if (!pin.is_empty()) {
         if (const auto pinned = topology::pin_this_thread(pin); !pinned) {
             base::log(

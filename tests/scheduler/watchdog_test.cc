@@ -220,6 +220,24 @@ Test(watchdog, a_signal_at_any_moment_lets_go_of_a_task_once) {
     cr_assert_eq(live_headers(), before, "a header is left: its last reference was not given up");
 }
 
+// As programs do that take their signals from a signalfd: threads inherit what is blocked.
+Test(watchdog, helps_where_the_program_blocks_all_signals) {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    rt::runtime runtime(with_workers(2));
+    runtime.block_on([]() -> task<void> {
+        rt::atomic<bool> is_over{false};
+        auto queued = rt::spawn([over = &is_over]() -> task<void> {
+            over->store_release(true);
+            co_return;
+        });
+        while (!is_over.load_acquire()) {
+        }
+        co_await std::move(queued);
+    }());
+}
+
 Test(watchdog, a_long_turn_behind_another_is_no_end) {
     // Both workers hold for a while, and hand over what they have each time.
     rt::runtime runtime(with_workers(2));

@@ -78,6 +78,9 @@ struct config {
     std::uint32_t inject_interval = 0;
     // Whether the task that was woken last has the next turn, up to 7 times in a row.
     bool lifo_slot = true;
+    // While all workers are in long turns and something waits, threads that run it in their place,
+    // at most; 0-512. With 0 it waits. Not for flavor::current_thread.
+    std::uint32_t relief_threads = 4;
     // Threads for rt::blocking, at most; 1-65536.
     std::uint32_t blocking_threads_max = 512;
     // How long an idle blocking thread stays.

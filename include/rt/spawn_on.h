@@ -34,8 +34,9 @@ RT_API scheduler_base* scheduler_of_this_worker_or_fatal() noexcept;
 
 } // namespace detail
 
-/// The index of the worker that the calling thread is at the moment; nothing on other threads. A
-/// task that is not bound may be on another worker after each co_await.
+/// The index of the worker that the calling thread is at the moment; nothing on other threads,
+/// stand-ins among them (config::relief_threads). A task that is not bound may be on another worker
+/// after each co_await.
 [[nodiscard]] RT_API std::optional<std::uint32_t> worker_index() noexcept;
 
 /// Starts `body` as a task of worker `worker` of the calling thread's runtime.

@@ -114,6 +114,7 @@ void settings_as_text(text_writer& out, const config& settings) {
     out.text("\n  event_interval   ").decimal(settings.event_interval);
     out.text("\n  inject_interval  ").decimal(settings.inject_interval);
     out.text("\n  lifo_slot        ").text(settings.lifo_slot ? "on" : "off");
+    out.text("\n  relief_threads   ").decimal(settings.relief_threads);
     out.text("\n  blocking_max     ").decimal(settings.blocking_threads_max);
     out.text("\n  blocking_keep    ");
     out.decimal_signed(settings.blocking_keep_alive.count()).text(" ms");
@@ -130,6 +131,7 @@ void settings_as_json(json_writer& json, const config& settings) {
     json.field("event_interval", settings.event_interval);
     json.field("inject_interval", settings.inject_interval);
     json.field("lifo_slot", settings.lifo_slot);
+    json.field("relief_threads", settings.relief_threads);
     json.field("blocking_threads_max", settings.blocking_threads_max);
     json.field("thread_stack_kib", settings.thread_stack_kib);
     json.field("schedule_latency", settings.schedule_latency);

@@ -45,6 +45,7 @@ namespace rt::metrics {
     X(noop_parks, "librt_worker_noop_parks", "Times it slept again without a turn in between")     \
     X(wakes_sent, "librt_wakes_sent", "Workers woken by this one")                                 \
     X(kicks_sent, "librt_kicks_sent", "Signals sent to workers in a long turn")                    \
+    X(reliefs, "librt_reliefs", "Times all workers were held and a stand-in was called")           \
     X(driver_enters, "librt_driver_enters", "System calls made to submit, poll or wait")           \
     X(driver_events, "librt_driver_events", "Completions or readiness events handled")             \
     X(timers_armed, "librt_timers_armed", "Timers put into the wheel")                             \

@@ -23,13 +23,13 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::array known{
-    "LIBRT_WORKERS"sv,          "LIBRT_CPUS"sv,         "LIBRT_PIN"sv,
-    "LIBRT_DRIVER"sv,           "LIBRT_RING_ENTRIES"sv, "LIBRT_EVENT_INTERVAL"sv,
-    "LIBRT_INJECT_INTERVAL"sv,  "LIBRT_LIFO_SLOT"sv,    "LIBRT_BLOCKING_MAX"sv,
-    "LIBRT_BLOCKING_KEEP"sv,    "LIBRT_STACK_KIB"sv,    "LIBRT_POLL_HISTOGRAM"sv,
-    "LIBRT_SCHEDULE_LATENCY"sv, "LIBRT_SEED"sv,         "LIBRT_INTROSPECT"sv,
-    "LIBRT_SOCKET"sv,           "LIBRT_UNHANDLED"sv,    "LIBRT_CHAOS_RARITY"sv,
-    "LIBRT_CHAOS_SEED"sv,
+    "LIBRT_WORKERS"sv,          "LIBRT_CPUS"sv,           "LIBRT_PIN"sv,
+    "LIBRT_DRIVER"sv,           "LIBRT_RING_ENTRIES"sv,   "LIBRT_EVENT_INTERVAL"sv,
+    "LIBRT_INJECT_INTERVAL"sv,  "LIBRT_LIFO_SLOT"sv,      "LIBRT_BLOCKING_MAX"sv,
+    "LIBRT_BLOCKING_KEEP"sv,    "LIBRT_STACK_KIB"sv,      "LIBRT_POLL_HISTOGRAM"sv,
+    "LIBRT_SCHEDULE_LATENCY"sv, "LIBRT_SEED"sv,           "LIBRT_INTROSPECT"sv,
+    "LIBRT_SOCKET"sv,           "LIBRT_UNHANDLED"sv,      "LIBRT_CHAOS_RARITY"sv,
+    "LIBRT_CHAOS_SEED"sv,       "LIBRT_RELIEF_THREADS"sv,
 };
 
 constexpr std::array pin_words{"auto"sv, "none"sv, "cpu"sv, "cache"sv, "node"sv};
@@ -38,6 +38,7 @@ constexpr std::array unhandled_words{"ignore"sv, "report"sv, "shutdown"sv};
 
 constexpr std::uint32_t workers_max = 1024;
 constexpr std::uint32_t interval_max = 65536;
+constexpr std::uint32_t relief_max = 512; // scheduler/in_place.cc can have as many
 constexpr std::uint32_t blocking_max = 65536;
 constexpr std::uint32_t stack_kib_min = 64;
 constexpr std::uint32_t stack_kib_max = 1024 * 1024;
@@ -58,6 +59,7 @@ void apply_environment(base::environment& env, config& settings) {
     );
     take(env.uint("LIBRT_EVENT_INTERVAL", {1, interval_max}), settings.event_interval);
     take(env.uint("LIBRT_INJECT_INTERVAL", {0, interval_max}), settings.inject_interval);
+    take(env.uint("LIBRT_RELIEF_THREADS", {0, relief_max}), settings.relief_threads);
     take(env.uint("LIBRT_BLOCKING_MAX", {1, blocking_max}), settings.blocking_threads_max);
     take(env.uint("LIBRT_STACK_KIB", {stack_kib_min, stack_kib_max}), settings.thread_stack_kib);
     if (const auto keep = env.duration("LIBRT_BLOCKING_KEEP")) {
@@ -146,6 +148,7 @@ void check(const config& settings, std::vector<std::string>& faults) {
     check_range(faults, "workers", settings.workers, 0, workers_max);
     check_range(faults, "event_interval", settings.event_interval, 1, interval_max);
     check_range(faults, "inject_interval", settings.inject_interval, 0, interval_max);
+    check_range(faults, "relief_threads", settings.relief_threads, 0, relief_max);
     check_range(faults, "blocking_threads_max", settings.blocking_threads_max, 1, blocking_max);
     check_range(faults, "ring_entries", settings.ring_entries, ring_entries_min, ring_entries_max);
     if (settings.thread_stack_kib != 0) {

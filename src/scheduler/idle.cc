@@ -13,7 +13,8 @@ namespace rt::scheduler {
 
 idle::idle(std::uint32_t worker_count, std::uint32_t stand_ins_max)
     : worker_count_(worker_count)
-    , word_(worker_count * one_unparked) {
+    , word_(worker_count * one_unparked)
+    , target_(worker_count) {
     RT_ASSERT(worker_count > 0 && worker_count + stand_ins_max < count_mask);
     sleepers_.reserve(worker_count + stand_ins_max);
     resting_.reserve(stand_ins_max);
@@ -106,7 +107,7 @@ idle::relief idle::go_away() noexcept {
         resting_.pop_back();
     } else {
         ++unrelieved_;
-        if (making_ >= unrelieved_) {
+        if (making_ >= unrelieved_ + unreinforced_) {
             return relief::coming;
         }
         ++making_;
@@ -126,13 +127,7 @@ bool idle::come_back() noexcept {
     if (has_leader_) {
         return false;
     }
-    const auto asleep = std::find_if(sleepers_.begin(), sleepers_.end(), [this](auto index) {
-        return index >= worker_count_;
-    });
-    if (asleep != sleepers_.end()) {
-        resting_.push_back(*asleep);
-        sleepers_.erase(asleep);
-    } else {
+    if (!rest_a_sleeper()) {
         stop_.store_relaxed(stop_.load_relaxed() + 1);
     }
     word_.add_seq_cst(one_unparked); // seq_cst: as in worker_to_wake
@@ -146,6 +141,12 @@ bool idle::join(std::uint32_t index) noexcept {
         --unrelieved_; // the count of the one that is away is its own now
         return true;
     }
+    if (unreinforced_ != 0) {
+        --unreinforced_;
+        target_.store_relaxed(target_.load_relaxed() + 1);
+        word_.add_seq_cst(one_unparked); // seq_cst: as in worker_to_wake
+        return true;
+    }
     resting_.push_back(index);
     return false;
 }
@@ -153,6 +154,71 @@ bool idle::join(std::uint32_t index) noexcept {
 void idle::give_up_making() noexcept {
     base::guard guard(lock_);
     --making_;
+    unreinforced_ = std::min(unreinforced_, making_); // the watchdog will ask again
+}
+
+idle::relief idle::reinforce(std::uint32_t most) noexcept {
+    base::guard guard(lock_);
+    const bool is_ending = arrived_ != 0 || (stop_.load_relaxed() & stopped) != 0;
+    if (is_ending || searching() != 0 || may_wake()) {
+        return relief::refused;
+    }
+    if (unreinforced_ != 0) {
+        return relief::coming;
+    }
+    if (reinforcements() >= most) {
+        return relief::refused;
+    }
+    if (surplus() != 0) {
+        stop_.store_relaxed(stop_.load_relaxed() - 1); // as many count, and more may be awake
+    } else if (!resting_.empty()) {
+        sleepers_.push_back(resting_.back());
+        resting_.pop_back();
+    } else {
+        ++unreinforced_;
+        if (making_ >= unrelieved_ + unreinforced_) {
+            return relief::coming;
+        }
+        ++making_;
+        return relief::wanted;
+    }
+    target_.store_relaxed(target_.load_relaxed() + 1);
+    fence_seq_cst(); // store-load: the target before the caller's look; pairs with notify's
+    return relief::found;
+}
+
+void idle::dismiss() noexcept {
+    base::guard guard(lock_);
+    if (arrived_ != 0 || reinforcements() == 0) {
+        return;
+    }
+    target_.store_relaxed(target_.load_relaxed() - 1);
+    if (!rest_a_sleeper()) {
+        stop_.store_relaxed(stop_.load_relaxed() + 1);
+    }
+}
+
+bool idle::be_alone(bool was_searching) noexcept {
+    base::guard guard(lock_);
+    const bool is_all = word_.load_relaxed() / one_unparked == 1 && target_.load_relaxed() == 1 &&
+        sleepers_.empty() && making_ == 0 && stop_.load_relaxed() == 0;
+    if (is_all && was_searching) {
+        word_.sub_seq_cst(one_searching); // seq_cst: as in stop_searching; the caller fences
+    }
+    return is_all;
+}
+
+// Puts a stand-in that sleeps to rest, if there is one.
+bool idle::rest_a_sleeper() noexcept {
+    const auto asleep = std::find_if(sleepers_.begin(), sleepers_.end(), [this](auto index) {
+        return index >= worker_count_;
+    });
+    if (asleep == sleepers_.end()) {
+        return false;
+    }
+    resting_.push_back(*asleep);
+    sleepers_.erase(asleep);
+    return true;
 }
 
 idle::role idle::wake_from_rest(std::uint32_t index) noexcept {
@@ -193,7 +259,7 @@ bool idle::arrive(std::uint32_t more) noexcept {
         return false; // a stand-in that was put to rest on its way here
     }
     arrived_ += more;
-    has_leader_ = arrived_ == worker_count_ + surplus();
+    has_leader_ = arrived_ == target_.load_relaxed() + surplus();
     return has_leader_;
 }
 

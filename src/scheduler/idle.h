@@ -37,18 +37,23 @@
 // request or so.
 //
 // Stand-ins (see in_place.cc) are further workers, numbered from worker_count on, that count only
-// while one of the others is away. A stand-in is at rest (not counted), asleep in the stack of
-// sleepers, or awake; and of those that are not at rest, `surplus` are one too many. Whenever the
-// lock is free:
+// while one of the others is away, or as reinforcements while all of them are held in long turns
+// (see watchdog.h; those that are held go on counting, for nobody knows when they will be back). A
+// stand-in is at rest (not counted), asleep in the stack of sleepers, or awake; and of those that
+// are not at rest, `surplus` are one too many. Whenever the lock is free:
 //
-//   unparked + sleepers = worker_count + surplus, and before a shutdown
+//   target = worker_count + reinforcements
+//   unparked + sleepers = target + surplus, and before a shutdown
 //   surplus = 0 or nobody waits for a stand-in
 //
-// so rule A sees "somebody sleeps" whenever fewer than worker_count are awake. With a surplus it
-// may see nobody although somebody sleeps; then as many are awake as there shall be, and rule D
-// binds each of them, a stand-in that goes to rest too.
+// so rule A sees "somebody sleeps" whenever fewer than `target` are awake. With a surplus it may
+// see nobody although somebody sleeps; then as many are awake as there shall be, and rule D binds
+// each of them, a stand-in that goes to rest too.
 //
-// Threads: every function may be called by any worker; notify by any thread.
+// The worker of a pool of one is lone again when it is all that counts (be_alone).
+//
+// Threads: every function may be called by any worker; worker_to_wake by any thread; reinforce and
+// dismiss by the watchdog.
 #pragma once
 
 #include "base/lock.h"
@@ -74,7 +79,8 @@ public:
     // Whether rule A asks for a wake-up, without the fence: a hint.
     [[nodiscard]] bool may_wake() const noexcept {
         const std::uint32_t word = word_.load_relaxed(); // relaxed: see worker_to_wake
-        return (word & count_mask) == 0 && word / one_unparked < worker_count_;
+        // relaxed: who raises the target looks at the queues afterwards (reinforce)
+        return (word & count_mask) == 0 && word / one_unparked < target_.load_relaxed();
     }
 
     // Whether somebody searches: a hint.
@@ -93,8 +99,8 @@ public:
     // came back by itself and is counted as unparked again.
     [[nodiscard]] bool unpark(std::uint32_t index) noexcept;
 
-    // What became of a worker that goes away.
-    enum class relief { found, coming, wanted };
+    // What became of a worker that goes away, or of all that are held.
+    enum class relief { found, coming, wanted, refused };
 
     // A worker in a turn goes away. found: it is not counted any more, somebody stands in for it,
     // and it shall look at the queues like one that parks (rule D). coming: it still is; a stand-in
@@ -112,6 +118,20 @@ public:
     // or awake and counted as searching because somebody chose it.
     enum class role { at_rest, awake, searching };
     [[nodiscard]] role wake_from_rest(std::uint32_t index) noexcept;
+    // Every worker is held in a long turn. found: a stand-in counts as one more now, awake or
+    // asleep, and the caller shall look at the queues (rule D). coming, wanted: as in go_away, if
+    // there are fewer than `most` reinforcements. refused: that is not so, or somebody searches
+    // or may be woken, or the pool ends.
+    [[nodiscard]] relief reinforce(std::uint32_t most) noexcept;
+    // One reinforcement less.
+    void dismiss() noexcept;
+    [[nodiscard]] std::uint32_t reinforcements() const noexcept {
+        return target_.load_relaxed() - worker_count_; // relaxed: written under the lock
+    }
+
+    // True: the caller, who is awake, is all that counts, now or soon; it has stopped searching.
+    [[nodiscard]] bool be_alone(bool was_searching) noexcept;
+
     // A stand-in between two turns, not searching. True: there was a surplus and it is at rest now;
     // it shall look at the queues (rule D).
     [[nodiscard]] bool retire(std::uint32_t index) noexcept;
@@ -133,6 +153,8 @@ public:
     }
 
 private:
+    [[nodiscard]] bool rest_a_sleeper() noexcept; // under lock_
+
     static constexpr std::uint32_t count_mask = 0xffff;
     static constexpr std::uint32_t one_searching = 1;
     static constexpr std::uint32_t one_unparked = 1U << 16U;
@@ -140,10 +162,12 @@ private:
 
     const std::uint32_t worker_count_;
     alignas(128) atomic<std::uint32_t> word_; // low 16 bits searching, high 16 bits unparked
+    atomic<std::uint32_t> target_;            // written under lock_, seldom
     base::spin_lock lock_{base::lock_rank::idle_workers};
     std::vector<std::uint32_t> sleepers_; // guarded by lock_; newest last; never grows
     std::vector<std::uint32_t> resting_;  // guarded by lock_; stand-ins; never grows
     std::uint32_t unrelieved_ = 0;        // guarded by lock_; away, but counted
+    std::uint32_t unreinforced_ = 0;      // guarded by lock_; reinforcements that are being made
     std::uint32_t making_ = 0;            // guarded by lock_; stand-ins that will join
     std::uint32_t arrived_ = 0;           // guarded by lock_
     bool has_leader_ = false;             // guarded by lock_

@@ -15,12 +15,13 @@
 //     the count when it has started. Not before 1: from here on all others may meet at the end of
 //     the pool, and whoever leads there takes over the worker's queues.
 //  3. The function is called. Timers of this worker, and completions of its ring, are served by the
-//     watchdog like those of any worker in a long turn (within two of its periods; a pool of one
-//     worker has a watchdog from its first stand-in on). A stand-in's own are served by itself.
+//     watchdog like those of any worker in a long turn, within two of its periods. A stand-in's own
+//     are served by itself.
 //  4. The worker comes back at once, whatever the others do: it counts again, and one stand-in is
 //     one too many. One that sleeps is put to rest; else the first that is between two turns gives
 //     its queue away and rests. Until then one thread more than there are workers runs tasks.
 //
+// The watchdog calls stand-ins too, while all workers are in long turns (watchdog.h).
 // The worker loop knows nothing of this. A stand-in runs the same loop with another stop word.
 //
 // At rest a stand-in sleeps on its ring, for descriptors that its tasks began to watch while it
@@ -74,7 +75,7 @@ void stand_in_main(pool_state& pool, worker& self) {
     if (const result<void> attached = self.attach(); !attached) {
         base::log(
             base::log_level::warning,
-            "no stand-in for rt::block_in_place: %s",
+            "no stand-in for a worker that is away or held: %s",
             attached.error().message().c_str()
         );
         pool.sleepers.give_up_making();
@@ -106,7 +107,9 @@ void pool_state::make_stand_in(const worker& near) noexcept {
         if (stand_in_workers.size() > number) {
             stand_in_workers.pop_back();
         }
-        base::log(base::log_level::warning, "no stand-in for rt::block_in_place: %s", why);
+        base::log(
+            base::log_level::warning, "no stand-in for a worker that is away or held: %s", why
+        );
         sleepers.give_up_making();
     };
     try {
@@ -183,9 +186,7 @@ bool worker::go_away(detail::context& outer) noexcept {
     metrics::count(&worker_counters::in_place);
     task->waits_for = detail::wait_kind::in_place;
     state.store_relaxed(worker_state::in_place);
-    if (is_lone_) {
-        tasks::let_joiners_wait(); // others may want them; only a lone worker gives such turns
-    }
+    tasks::let_joiners_wait();    // others may want them
     this_thread.newest = nullptr; // nor when it comes back
     outer = this_thread;
     this_thread.worker = nullptr; // from here on a kick only enters the kernel
@@ -197,10 +198,7 @@ bool worker::go_away(detail::context& outer) noexcept {
         is_late_ = true; // comes back as such
         return true;
     }
-    if (is_lone_) {
-        is_lone_ = false;                   // until now it was counted as unparked, asleep or not
-        pool_.is_lone.store_relaxed(false); // go_away fences; pairs with notify
-    }
+    leave_loneliness();
     give_away(); // before anybody counts in its place, and might lead a shutdown
     const idle::relief relief = pool_.sleepers.go_away();
     if (relief == idle::relief::wanted) {
@@ -215,6 +213,29 @@ bool worker::go_away(detail::context& outer) noexcept {
             pool_.wake_stand_ins();
         }
     }
+    return true;
+}
+
+// From here on it counts in idle.h like any other, in a turn and so unparked, as it was counted all
+// the time. The caller fences (go_away, on_kick) before anybody relies on it; pairs with notify.
+void worker::leave_loneliness() noexcept {
+    if (is_lone_) {
+        is_lone_ = false;
+        pool_.is_lone.store_release(false); // release: pairs with the watchdog's acquire
+    }
+}
+
+// Between two turns. True: the only worker of its pool is lone again; it shall look at the queues
+// before it sleeps, for who made work visible before the fence may have seen that it was not.
+bool worker::become_lone() noexcept {
+    if (is_lone_ || pool_.workers.size() != 1 || index != 0 ||
+        !pool_.sleepers.be_alone(is_searching_)) {
+        return false;
+    }
+    is_searching_ = false;
+    is_lone_ = true;
+    pool_.is_lone.store_relaxed(true);
+    fence_seq_cst(); // store-load; pairs with notify's
     return true;
 }
 

@@ -32,8 +32,8 @@ pool_state::pool_state(const config& wanted, driver::kind kind, std::uint32_t wo
 void pool_state::notify(std::uint32_t near) noexcept {
     if (is_lone.load_relaxed()) {
         workers[0]->unpark(); // see idle.h, "A lone worker"
-        // Store-load: the caller's push before this look; pairs with the fences of go_away, or of
-        // the stand-in that was made for it. (On x86 unpark's exchange would do.)
+        // Store-load: the caller's push before this look; pairs with the fences of go_away, of the
+        // stand-in that was made for it, and of on_kick. (On x86 unpark's exchange would do.)
         fence_seq_cst();
         if (is_lone.load_relaxed()) {
             return; // else it may have gone away, and looked at the queues, in between
@@ -41,6 +41,10 @@ void pool_state::notify(std::uint32_t near) noexcept {
     }
     // Store-load: the caller's push before the read of the idle word; see idle.h.
     fence_seq_cst();
+    if (is_lone.load_relaxed()) [[unlikely]] {
+        workers[0]->unpark(); // it has become lone in between: pairs with become_lone's fence
+        return;
+    }
     if (const auto chosen = sleepers.worker_to_wake(near)) {
         find(*chosen)->unpark();
     }

@@ -150,7 +150,8 @@ public:
     std::vector<std::unique_ptr<worker>> stand_in_workers; // guarded by stand_in_lock
     std::vector<base::thread> stand_in_threads;            // guarded by stand_in_lock
     bool is_watchdog_over = false;                         // guarded by stand_in_lock
-    atomic<bool> is_lone{false};                           // one worker, which has never gone away
+    atomic<bool> is_lone{false};                           // one worker, and no stand-in counts
+    atomic<bool> is_company_wanted{false};                 // see worker::on_kick
     atomic<worker*> leader{nullptr};                       // of the shutdown
     atomic<std::uint32_t> late{0}; // workers that have come back since there is a leader
     base::spin_lock walk_lock{base::lock_rank::scheduler_shutdown}; // see shutdown.cc

@@ -282,6 +282,10 @@ void worker::on_kick() noexcept {
     // The ring's producer is this thread, interrupted outside of its operations: try_push is safe.
     // What does not fit stays; the ring is full of work for others then.
     this_thread.newest = nullptr; // others have it now
+    if (is_lone_ && pool_.is_company_wanted.load_relaxed()) {
+        leave_loneliness();
+        fence_seq_cst(); // store-load, as in go_away; the watchdog looks at the queues
+    }
     while (lifo_ != nullptr && queue.try_push(lifo_)) {
         lifo_ = nullptr;
     }

@@ -261,7 +261,7 @@ start_fault pool::start_threads() {
         failure = failure != 0 ? failure : code;
     }
     if (failure == 0) {
-        if (state.workers.size() > 1) {
+        if (state.workers.size() > 1 || state.settings.relief_threads != 0) {
             state.dog.start(state);
         }
         return {};

@@ -53,6 +53,10 @@ inline constexpr std::uint32_t share_max = 128;
 // Between two samples of the watchdog. A task behind a long turn waits twice this at most.
 inline constexpr std::int64_t watchdog_period_ns = 2'000'000;
 
+// Samples that every worker must have been found in the same turn before a stand-in is called: a
+// pool whose turns take 4 ms now and then shall not change threads for that.
+inline constexpr std::uint32_t relief_samples = 2;
+
 // Samples without a worker awake after which the watchdog sleeps too: short gaps between requests
 // must not cost a thread wake-up each.
 inline constexpr std::uint32_t watchdog_quiet_periods = 12;

@@ -59,6 +59,19 @@ void nap(std::int64_t ns) noexcept {
     static_cast<void>(::clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr));
 }
 
+// Sends the signal, and gives the handler time. What it misses is found at the next sample.
+template<typename Awaited>
+void kick(const worker& stuck, Awaited is_awaited) noexcept {
+    metrics::count(&metrics::worker_counters::kicks_sent);
+    static_cast<void>(::syscall(SYS_tgkill, ::getpid(), stuck.tid.load_relaxed(), SIGURG));
+    for (int naps = 0; naps < watchdog_kick_naps; ++naps) {
+        nap(watchdog_kick_ns);
+        if (!is_awaited()) {
+            break;
+        }
+    }
+}
+
 } // namespace
 
 bool watchdog::start(pool_state& pool) noexcept {
@@ -67,7 +80,7 @@ bool watchdog::start(pool_state& pool) noexcept {
     }
     install_handler();
     try {
-        turns_.assign(pool.workers.size() + stand_ins_max, 0);
+        turns_.assign(pool.workers.size() + stand_ins_max, {});
         thread_ = std::thread([this, &pool] { run(pool); });
     } catch (const std::exception& error) {
         base::log(
@@ -106,24 +119,68 @@ void watchdog::run(pool_state& pool) noexcept {
 // One look at every worker. False: all of them sleep.
 bool watchdog::sample(pool_state& pool) noexcept {
     bool any_awake = false;
+    bool any_free = false;
+    std::uint32_t held = 0;
     for (std::uint32_t i = 0; i < pool.index_end(); ++i) {
         const worker* const found = pool.find(i);
         if (found == nullptr) {
             continue;
         }
-        const worker& seen = *found;
-        if (seen.state.load_relaxed() == worker_state::parked) {
+        const worker_state state = found->state.load_relaxed();
+        seen_turn& seen = turns_[i];
+        if (state == worker_state::parked) {
+            seen.samples = 0;
             continue;
         }
         any_awake = true;
-        const std::uint64_t turn = seen.turn.load_relaxed();
-        const bool in_turn = seen.current.load_relaxed() != nullptr;
-        if (in_turn && turn == turns_[i]) {
+        const std::uint64_t turn = found->turn.load_relaxed();
+        const bool is_same = found->current.load_relaxed() != nullptr && turn == seen.turn;
+        seen.samples = is_same ? seen.samples + 1 : 0;
+        seen.turn = turn;
+        if (is_same) {
             help(pool, i);
         }
-        turns_[i] = turn;
+        if (state == worker_state::in_place) {
+            continue; // somebody counts in its place
+        }
+        if (seen.samples < relief_samples) {
+            any_free = true;
+        } else {
+            ++held;
+        }
+    }
+    if (held != 0 && !any_free) {
+        reinforce(pool);
+    }
+    while (pool.sleepers.reinforcements() > held) {
+        pool.sleepers.dismiss();
     }
     return any_awake;
+}
+
+// Every worker that is awake is held. Those that are about to wake up are the others' business.
+void watchdog::reinforce(pool_state& pool) noexcept {
+    if (pool.settings.relief_threads == 0 || pool.phase.load_relaxed() != phase_running) {
+        return;
+    }
+    worker& first = *pool.workers[0];
+    // acquire: pairs with leave_loneliness.
+    if (pool.is_lone.load_acquire() && (pool.has_work() || first.has_private())) {
+        pool.is_company_wanted.store_relaxed(true);
+        kick(first, [&] { return pool.is_lone.load_acquire(); });
+        pool.is_company_wanted.store_relaxed(false);
+    }
+    if (pool.is_lone.load_acquire() || !pool.has_work()) {
+        return;
+    }
+    const idle::relief relief = pool.sleepers.reinforce(pool.settings.relief_threads);
+    if (relief == idle::relief::wanted) {
+        metrics::count(&metrics::worker_counters::reliefs);
+        pool.make_stand_in(first);
+    } else if (relief == idle::relief::found) {
+        metrics::count(&metrics::worker_counters::reliefs);
+        pool.notify(no_preference); // rule D
+    }
 }
 
 void watchdog::help(pool_state& pool, std::uint32_t index) noexcept {
@@ -131,15 +188,9 @@ void watchdog::help(pool_state& pool, std::uint32_t index) noexcept {
     stuck.wheel.advance(base::monotonic_ns());
     driver::driver& source = *stuck.driver();
     if (stuck.has_private() || source.needs_kick()) {
-        metrics::count(&metrics::worker_counters::kicks_sent);
-        static_cast<void>(::syscall(SYS_tgkill, ::getpid(), stuck.tid.load_relaxed(), SIGURG));
-        // For the handler; what it misses is found at the next sample.
-        for (int naps = 0; naps < watchdog_kick_naps; ++naps) {
-            nap(watchdog_kick_ns);
-            if (!source.needs_kick() && !(stuck.has_private() && stuck.queue.is_empty())) {
-                break;
-            }
-        }
+        kick(stuck, [&] {
+            return source.needs_kick() || (stuck.has_private() && stuck.queue.is_empty());
+        });
     }
     source.rescue();
     if (!stuck.queue.is_empty()) {

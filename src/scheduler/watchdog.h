@@ -15,10 +15,23 @@
 // The signal is sent only if there is something to gain, because it makes nanosleep, epoll_wait and
 // a few other calls of the task return EINTR. SIGURG is ignored by default and tolerates strays.
 //
+// With every worker held there is nobody to give the tasks to: neither what is queued nor what
+// these looks make ready. A stand-in then counts as one worker more (idle::reinforce), for as long
+// as somebody is held: the pool has config::relief_threads of these at most, and makes them as
+// rt::block_in_place does (in_place.cc). Every worker must have been in one turn for relief_samples
+// samples and something must be queued that nobody looks for; so a task waits for less than
+// (relief_samples + 2) * period_ns, and for a thread to be made if it is the first time. The worker
+// of a pool of one stops being lone first, in the handler of a further signal, for only its own
+// thread can; it is lone again when the stand-in has gone to rest.
+//
+// Rejected: to take the count of the worker that is held, as when it goes away by itself. Its turn
+// may end at any moment, and then it would have to find out, with a look at a shared word at the
+// end of each turn. Rejected: to reinforce while some worker is free: it will find the work.
+//
 // With every worker parked for quiet_periods samples the watchdog sleeps too, on a futex; the next
 // worker to wake stirs it (vigil.h). An idle runtime makes no wake-ups.
-// A pool of one worker has no watchdog until a stand-in is made (in_place.cc): there is nobody to
-// give the tasks to.
+// Without relief_threads a pool of one worker has no watchdog until a stand-in is made: there is
+// nobody to give the tasks to. flavor::current_thread never has one.
 #pragma once
 
 #include "scheduler/vigil.h"
@@ -49,9 +62,16 @@ private:
     void run(pool_state& pool) noexcept;
     [[nodiscard]] bool sample(pool_state& pool) noexcept;
     void help(pool_state& pool, std::uint32_t index) noexcept;
+    void reinforce(pool_state& pool) noexcept;
+
+    // By worker or stand-in, at the last sample.
+    struct seen_turn {
+        std::uint64_t turn = 0;
+        std::uint32_t samples = 0; // that it was in this turn, but for the first
+    };
 
     alignas(128) vigil vigil_;
-    std::vector<std::uint64_t> turns_; // watchdog's thread: each worker's turn at the last sample
+    std::vector<seen_turn> turns_; // watchdog's thread
     std::thread thread_;
 };
 

@@ -279,6 +279,7 @@ void worker::maintain() noexcept {
         adapt_streaks();
     }
     take_deferred();
+    become_lone();
 }
 
 // The mean time of a turn has changed.
@@ -315,6 +316,9 @@ void worker::park() noexcept {
         }
     }
     if (!is_lone()) {
+        if (become_lone()) {
+            return;
+        }
         const bool nobody_searches =
             pool_.sleepers.park(index, std::exchange(is_searching_, false));
         if (nobody_searches && pool_.has_work()) {
@@ -336,8 +340,8 @@ void worker::park() noexcept {
     state.store_relaxed(worker_state::running);
     if (!is_lone()) {
         is_searching_ = pool_.sleepers.unpark(index);
-        pool_.dog.stir();
     }
+    pool_.dog.stir();
     until_maintain_ = pool_.settings.event_interval;
     if (pool_.hooks != nullptr) [[unlikely]] {
         detail::call_hook(pool_.hooks->on_thread_unpark, "on_thread_unpark");

@@ -101,7 +101,7 @@ public:
     // The life of a stand-in, until the pool has ended.
     void stand_in() noexcept;
 
-    // The pool has no other worker and no stand-in: nobody to steal from or to wake.
+    // The pool has no other worker, and no stand-in counts: nobody to steal from or to wake.
     [[nodiscard]] bool is_lone() const noexcept { return is_lone_; }
     void be_lone() noexcept { is_lone_ = true; }
 
@@ -128,7 +128,9 @@ public:
     atomic<std::uint64_t> turn{0};
 
     // Whether tasks wait in places that only this worker can reach. A moment old.
-    [[nodiscard]] bool has_private() const noexcept { return has_private_.load_relaxed(); }
+    [[nodiscard]] bool has_private() const noexcept {
+        return has_private_.load_relaxed() || held_.size() != 0;
+    }
     // Tasks in the ring and behind it. A moment old.
     [[nodiscard]] std::uint32_t depth() const noexcept { return queue.size() + held_.size(); }
     [[nodiscard]] driver::driver* driver() const noexcept { return driver_.get(); }
@@ -196,6 +198,8 @@ private:
     void after_driver() noexcept;
     void note_wake_up(std::uint64_t begin_ns) noexcept;
     [[nodiscard]] bool rest() noexcept;
+    void leave_loneliness() noexcept;
+    bool become_lone() noexcept;
 
     bound_tasks unbound_; // a stand-in's, always empty
     pool_state& pool_;
@@ -210,7 +214,7 @@ private:
     fresh_stack fresh_;               // owner only: tasks that have not run yet
     held_tasks held_;                 // owner only: tasks for nobody else, behind the ring
     task_chain deferred_;             // owner only: tasks that have yielded
-    atomic<bool> has_private_{false}; // owner writes at the end of each turn
+    atomic<bool> has_private_{false}; // owner writes: any of these, as of the end of a turn
     base::random_source random_;
     std::uint32_t until_maintain_ = 1; // turns left before the driver is looked at
     std::uint32_t until_inject_ = 1;   // turns left before the injection queue is
@@ -235,7 +239,7 @@ private:
     // Written by the owner, read by its own signal handler.
     volatile bool is_in_turn_ = false;
     bool has_unfenced_push_ = false; // a sleeper may have missed what this turn pushed
-    bool is_lone_ = false;           // until it goes away for the first time
+    bool is_lone_ = false;           // written by the owner, in its signal handler too
     bool is_late_ = false;           // see is_late()
     const bool has_lifo_slot_;       // config::lifo_slot
     bool is_delivering_ = false;     // inside the driver: ready tasks go to the ring

@@ -70,6 +70,7 @@ private:
         made.workers = workers;
         made.pin = rt::pin_mode::none;
         made.introspect = false;
+        made.relief_threads = 0; // what is queued behind held workers stays there
         return made;
     }
 

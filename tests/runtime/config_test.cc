@@ -40,6 +40,7 @@ void clear_environment() {
           "LIBRT_INJECT_INTERVAL",
           "LIBRT_LIFO_SLOT",
           "LIBRT_BLOCKING_MAX",
+          "LIBRT_RELIEF_THREADS",
           "LIBRT_BLOCKING_KEEP",
           "LIBRT_STACK_KIB",
           "LIBRT_POLL_HISTOGRAM",
@@ -79,6 +80,7 @@ Test(config, the_environment_overrides_every_field) {
     set("LIBRT_INJECT_INTERVAL", "9");
     set("LIBRT_LIFO_SLOT", "no");
     set("LIBRT_BLOCKING_MAX", "11");
+    set("LIBRT_RELIEF_THREADS", "0");
     set("LIBRT_BLOCKING_KEEP", "1500ms");
     set("LIBRT_STACK_KIB", "0x100");
     set("LIBRT_POLL_HISTOGRAM", "on");
@@ -100,6 +102,7 @@ Test(config, the_environment_overrides_every_field) {
     cr_assert_eq(got.settings.inject_interval, 9U);
     cr_assert_not(got.settings.lifo_slot);
     cr_assert_eq(got.settings.blocking_threads_max, 11U);
+    cr_assert_eq(got.settings.relief_threads, 0U);
     cr_assert(got.settings.blocking_keep_alive == 1500ms);
     cr_assert_eq(got.settings.thread_stack_kib, 256U);
     cr_assert(got.settings.poll_histogram);
@@ -147,6 +150,7 @@ Test(config, b033_every_fault_of_the_code_is_named) {
     wanted.event_interval = 0;
     wanted.inject_interval = 70'000;
     wanted.blocking_threads_max = 0;
+    wanted.relief_threads = 513;
     wanted.ring_entries = 33;
     wanted.thread_stack_kib = 63;
     wanted.cpus = "1-";
@@ -162,6 +166,7 @@ Test(config, b033_every_fault_of_the_code_is_named) {
           "event_interval",
           "inject_interval",
           "blocking_threads_max",
+          "relief_threads",
           "ring_entries",
           "thread_stack_kib",
           "cpus",
@@ -173,7 +178,7 @@ Test(config, b033_every_fault_of_the_code_is_named) {
           "unhandled"}) {
         cr_assert(mentions(got, field), "%s", field);
     }
-    cr_assert_geq(got.faults.size(), 13U);
+    cr_assert_geq(got.faults.size(), 14U);
 }
 
 Test(config, b033_every_fault_of_the_environment_is_named) {
@@ -192,6 +197,7 @@ Test(config, b033_every_fault_of_the_environment_is_named) {
     set("LIBRT_UNHANDLED", "panic");
     set("LIBRT_INJECT_INTERVAL", "65537");
     set("LIBRT_BLOCKING_MAX", "0");
+    set("LIBRT_RELIEF_THREADS", "513");
     set("LIBRT_STACK_KIB", "1");
     set("LIBRT_WORKRES", "4");
     const resolved_config got = resolve(config{});
@@ -211,6 +217,7 @@ Test(config, b033_every_fault_of_the_environment_is_named) {
           "LIBRT_UNHANDLED",
           "LIBRT_INJECT_INTERVAL",
           "LIBRT_BLOCKING_MAX",
+          "LIBRT_RELIEF_THREADS",
           "LIBRT_STACK_KIB",
           "LIBRT_WORKRES"}) {
         cr_assert(mentions(got, name), "%s", name);

@@ -246,6 +246,7 @@ Test(schedule_latency, b081_tasks_wait_behind_one_that_holds_their_worker_up) {
         latencies seen;
         rt::config config = rt::test::settings();
         config.workers = 1;
+        config.relief_threads = 0;
         config.lifo_slot = has_lifo_slot;
         seen.install(config);
         config.schedule_latency = true;

@@ -7,7 +7,6 @@
 #include "task/gate.h"
 #include "task/sockets.h"
 
-#include <rt/block_in_place.h>
 #include <rt/detail/atomic.h>
 #include <rt/runtime.h>
 #include <rt/select.h>
@@ -277,17 +276,21 @@ task<void> wakes_three_hundred(gate* at) {
 
 } // namespace
 
-// A lone worker does without a ring, but not once it has had a stand-in.
-task<void> goes_away_once() {
-    rt::block_in_place([] {});
-    co_return;
-}
-
+// A lone worker does without a ring; the other one here takes nothing out of it.
 Test(counters, b189_a_ring_that_is_full_overflows_once) {
-    counted runtime(1);
-    runtime.block_on(goes_away_once());
+    counted runtime(2);
+    rt::atomic<int> held{0};
+    rt::atomic<bool> is_over{false};
+    auto other = runtime.spawn(holds(&held, &is_over));
+    while (held.load_acquire() == 0) {
+        std::this_thread::yield();
+    }
     gate at;
     runtime.block_on(wakes_three_hundred(&at));
+    is_over.store_release(true);
+    while (!other.is_finished()) {
+        std::this_thread::yield();
+    }
 }
 
 namespace {

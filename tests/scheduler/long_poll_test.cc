@@ -3,13 +3,12 @@
 // A task that holds its worker holds nobody else: a timer, a completion and a queued task of that
 // worker each go on while it computes, is in a system call, or waits for a mutex. The blocker is
 // released by what it must not hold up, so a runtime that strands it makes the test hang. How late
-// it may be is measured by perf-sched (long_poll_*). A runtime of one worker has nobody who could
-// help, so there the blocker is called in rt::block_in_place.
+// it may be is measured by perf-sched (long_poll_*). One worker is held, and all of them are: then
+// a stand-in goes on.
 #include "support/test.h"
 #include "task/gate.h"
 #include "task/sockets.h"
 
-#include <rt/block_in_place.h>
 #include <rt/detail/atomic.h>
 #include <rt/runtime.h>
 #include <rt/spawn.h>
@@ -21,6 +20,7 @@
 #include <cstdint>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <pthread.h>
 #include <unistd.h>
@@ -32,6 +32,8 @@ using rt::task;
 using rt::test::read_one;
 using rt::test::sockets;
 using rt::test::with_workers;
+
+constexpr std::uint32_t holders_max = 8;
 
 enum class victim { timer, completion, queued };
 
@@ -58,7 +60,11 @@ struct in_a_system_call {
         while (::read(ends[0], &byte, 1) < 0 && errno == EINTR) {
         }
     }
-    void release() const { cr_assert_eq(::write(ends[1], "x", 1), 1); }
+    // Of all that hold.
+    void release() const {
+        constexpr char bytes[holders_max] = {};
+        cr_assert_eq(::write(ends[1], bytes, holders_max), holders_max);
+    }
     int ends[2] = {-1, -1};
 };
 
@@ -97,7 +103,7 @@ struct at_a_mutex {
 
 template<typename Blocker>
 task<void> waits_and_releases(
-    victim who, sockets* pair, rt::atomic<int>* begun, rt::atomic<bool>* may_end, Blocker* blocker
+    victim who, sockets* pair, rt::atomic<int>* begun, rt::atomic<int>* to_hold, Blocker* blocker
 ) {
     begun->store_release(1);
     if (who == victim::timer) {
@@ -105,20 +111,27 @@ task<void> waits_and_releases(
     } else if (who == victim::completion) {
         static_cast<void>(co_await read_one(&pair->near));
     }
-    while (!may_end->load_acquire()) {
-        co_await rt::yield(); // a timer may be faster than the blocker
+    while (to_hold->load_acquire() != 0) {
+        co_await rt::yield(); // a timer may be faster than the blockers
     }
     blocker->release();
 }
 
 template<typename Blocker>
-task<void> holds_until_released(victim who, bool is_alone) {
+task<void> holds(rt::atomic<int>* to_hold, Blocker* blocker) {
+    to_hold->sub_acq_rel(1);
+    blocker->hold();
+    co_return;
+}
+
+// `holders` turns at once.
+template<typename Blocker>
+task<void> holds_until_released(victim who, int holders) {
     sockets pair;
     Blocker blocker;
     rt::atomic<int> begun{0};
-    rt::atomic<bool> is_holding{false};
-    auto waiting =
-        rt::spawn(waits_and_releases<Blocker>, who, &pair, &begun, &is_holding, &blocker);
+    rt::atomic<int> to_hold{holders};
+    auto waiting = rt::spawn(waits_and_releases<Blocker>, who, &pair, &begun, &to_hold, &blocker);
     while (who != victim::queued && begun.load_acquire() == 0) {
         co_await rt::yield();
     }
@@ -126,13 +139,15 @@ task<void> holds_until_released(victim who, bool is_alone) {
         co_await rt::yield(); // what it waits for has reached the kernel
         pair.write('x');
     }
-    is_holding.store_release(true);
-    if (is_alone) {
-        rt::block_in_place([&blocker] { blocker.hold(); });
-    } else {
-        blocker.hold();
+    std::vector<rt::join_handle<void>> others;
+    for (int i = 1; i < holders; ++i) {
+        others.push_back(rt::spawn(holds<Blocker>, &to_hold, &blocker));
     }
+    co_await holds<Blocker>(&to_hold, &blocker);
     co_await std::move(waiting);
+    for (auto& each : others) {
+        co_await std::move(each);
+    }
 }
 
 template<typename Blocker>
@@ -141,7 +156,9 @@ void check(victim who) {
         for (const std::uint32_t workers : {1U, 2U, 8U}) {
             rt::runtime runtime(with_workers(workers, driver));
             for (int round = 0; round < 10; ++round) {
-                runtime.block_on(holds_until_released<Blocker>(who, workers == 1));
+                const bool are_all = round % 2 == 0;
+                const int holders = are_all ? static_cast<int>(workers) : 1;
+                runtime.block_on(holds_until_released<Blocker>(who, holders));
             }
         }
     }

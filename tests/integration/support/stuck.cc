@@ -75,6 +75,7 @@ int main(int argc, char** argv) {
     }
     rt::config config;
     config.workers = 2;
+    config.relief_threads = 0; // nobody shall run what waits
     rt::runtime runtime(config);
     const rt::handle handle = runtime.get_handle();
     for (int i = 0; i < 3; ++i) {

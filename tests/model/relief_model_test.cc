@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: MIT
+//
+// A pool whose only worker is held in a long turn, under every interleaving: the watchdog calls a
+// stand-in, which runs what waits; the turn ends, at any moment of that; the stand-in goes to rest;
+// and the worker is lone again, or the runtime ends.
+//
+// scheduler/idle and inject_queue and the ring are the library's own code. What others do with them
+// is repeated here, line by line after watchdog::sample and reinforce, worker::on_kick, park and
+// become_lone, rest and stand_in (in_place.cc), drain (shutdown.cc) and pool_state::notify; who
+// changes those must change this. The watchdog's looks are not: it looks whenever there may be
+// something to do, and acts on what it saw at any time later, as one does that samples. A signal is
+// handled in the turn that is held, or not at all. Left out: drivers, timers, the guards of the
+// queues.
+//
+// What must not happen: that everybody sleeps, or is held, beside a task that has not run; that the
+// runtime ends with nobody or two in the lead; and that a worker is lone beside a stand-in that
+// counts.
+#include "model/faults.h"
+#include "model/production.h"
+
+#include <optional>
+
+// clang-format off
+#define rt rt_model
+#include "scheduler/local_queue.h"
+#include "scheduler/inject_queue.h"
+#include "scheduler/idle.h"
+#undef rt
+// clang-format on
+
+namespace {
+
+using rt::model::bounded;
+using rt::model::broken;
+using rt::model::check;
+using rt::model::expect_broken;
+using rt::model::expect_good;
+using rt::model::fault;
+using rt::model::machine;
+using rt_model::detail::task_header;
+using rt_model::scheduler::idle;
+
+using ring = rt_model::scheduler::basic_local_queue<4>;
+
+enum class park_state : std::uint32_t { running, parked, notified };
+
+struct cast {
+    unsigned own;      // tasks that only worker 0 can reach, behind its long turn
+    unsigned injected; // tasks that a thread from outside makes; the turn lasts until all have run
+    unsigned later;    // tasks that it makes when that turn is over
+    bool is_lone;      // at first
+    bool ends;         // it ends the runtime then, else all stop when all tasks have run
+    bool holds_again = false; // the first of `later` is a long turn too, until the others have run
+    bool ends_by_itself = false;  // the long turn, at any moment
+    bool forgets_to_look = false; // when a stand-in was found: the model must notice
+};
+
+struct relief {
+    static constexpr unsigned threads = 4;
+    static constexpr unsigned tasks_max = 6;
+    static constexpr unsigned stand_in = 1;
+
+    struct worker {
+        ring queue;
+        rt_model::atomic<park_state> park{park_state::running};
+        bool is_searching = false;
+        bool is_lone = false;
+        bool is_asleep = false; // or about to be, or has not found out yet whether it counts
+    };
+
+    explicit relief(const cast& wanted)
+        : who(wanted)
+        , sleepers(1, 1)
+        , is_lone(wanted.is_lone ? 1 : 0)
+        , others(wanted.own + wanted.injected)
+        , total(1 + others + wanted.later)
+        , private_left(wanted.own) {
+        workers[0].is_lone = who.is_lone;
+        check(workers[0].queue.try_push(task_at(0)), "room"); // the long turn
+    }
+
+    [[nodiscard]] task_header* task_at(unsigned index) {
+        return reinterpret_cast<task_header*>(blocks[index]);
+    }
+    [[nodiscard]] bool is_over() const { return done == total && !who.ends; }
+    [[nodiscard]] bool is_through() const { return is_over() || leaders != 0; }
+
+    void run(unsigned self) {
+        if (self == 0) {
+            while (phase.load_acquire() == 0 && !is_over()) {
+                run_once(0);
+            }
+            stop_searching(0);
+            if (!is_over()) {
+                drain(0);
+            }
+        } else if (self == stand_in) {
+            stand_in_main();
+        } else if (self == 2) {
+            watch();
+        } else {
+            be_outside();
+        }
+    }
+
+    void be_outside() {
+        for (unsigned i = 0; i < who.injected; ++i) {
+            inject(1 + who.own + i);
+        }
+        if (who.later != 0) {
+            rt::model::wait_until([this] { return has_let_go; });
+            for (unsigned i = 0; i < who.later; ++i) {
+                inject(1 + others + i);
+            }
+        }
+        if (who.ends) { // pool::shut_down
+            rt::model::wait_until([this] { return done == total; });
+            phase.store_release(1);
+            workers[0].park.exchange_seq_cst(park_state::notified);
+            sleepers.stop_stand_ins();
+            wake_stand_in();
+        }
+    }
+
+    void inject(unsigned index) {
+        check(injected.push(task_at(index)), "the queue is open");
+        notify(UINT32_MAX);
+    }
+
+    // worker::run, one round
+    void run_once(unsigned self) {
+        task_header* task = next(self);
+        if (task == nullptr) {
+            task = search(self);
+        }
+        if (task != nullptr) {
+            stop_searching(self);
+            if (task == task_at(0)) {
+                hold(others);
+                has_let_go = true;
+            } else if (task == task_at(1 + others) && who.holds_again) {
+                hold(total - 1);
+            }
+            ++done;
+        } else {
+            park(self);
+        }
+    }
+
+    // A long turn, until so many tasks are done.
+    void hold(unsigned until) {
+        ++held;
+        for (;;) {
+            rt::model::wait_until([this, until] {
+                return who.ends_by_itself || done == until || was_kicked.peek() != 0;
+            });
+            if (was_kicked.exchange_acq_rel(0) == 0) {
+                break;
+            }
+            on_kick();
+        }
+        --held;
+    }
+
+    void on_kick() {
+        worker& own = workers[0];
+        if (own.is_lone) {
+            check(is_company_wanted.load_relaxed() != 0, "a signal for nothing");
+            own.is_lone = false; // leave_loneliness
+            is_lone.store_release(0);
+            rt_model::fence_seq_cst();
+        }
+        for (; private_left != 0; --private_left) {
+            check(own.queue.try_push(task_at(private_left)), "room");
+        }
+    }
+
+    // watchdog
+    void watch() {
+        while (!is_through()) {
+            rt::model::wait_until([this] {
+                return is_through() || needs_relief() || (has_called && held == 0);
+            });
+            if (is_through()) {
+                return;
+            }
+            bool has_changed = false;
+            if (needs_relief()) {
+                has_changed = reinforce();
+            }
+            if (held == 0 && sleepers.reinforcements() > 0) {
+                sleepers.dismiss();
+                has_called = false;
+                has_changed = true;
+            }
+            if (!has_changed) {
+                machine::instance().spin();
+            }
+        }
+    }
+
+    // Every worker that is awake is held.
+    [[nodiscard]] bool needs_relief() const {
+        const unsigned awake = (workers[0].is_asleep ? 0 : 1) +
+            (!has_stand_in_begun || workers[stand_in].is_asleep ? 0 : 1);
+        return held != 0 && held == awake && done != total - 1;
+    }
+
+    bool reinforce() {
+        if (is_lone.load_acquire() != 0 || private_left != 0) { // the kicks of help and reinforce
+            is_company_wanted.store_relaxed(1);
+            if (was_kicked.exchange_acq_rel(1) != 0) {
+                return false; // the last one has not been handled
+            }
+            return true;
+        }
+        if (!has_work()) {
+            return false;
+        }
+        const idle::relief what = sleepers.reinforce(1);
+        if (what == idle::relief::wanted) {
+            has_stand_in.exchange_acq_rel(1); // make_stand_in: a thread begins
+        } else if (what == idle::relief::found && !who.forgets_to_look) {
+            notify(UINT32_MAX);
+        }
+        has_called = has_called || what == idle::relief::wanted || what == idle::relief::found;
+        return what == idle::relief::wanted || what == idle::relief::found;
+    }
+
+    void stand_in_main() {
+        rt::model::wait_until([this] { return has_stand_in.peek() != 0 || is_through(); });
+        if (has_stand_in.load_acquire() == 0) {
+            return;
+        }
+        has_stand_in_begun = true;
+        const bool counts = sleepers.join(stand_in);
+        check(!counts || !workers[0].is_lone, "a worker is lone beside a stand-in");
+        workers[stand_in].is_asleep = !counts;
+        if (!counts && !rest()) {
+            return;
+        }
+        for (;;) {
+            while (sleepers.stand_in_stop().load_acquire() == 0 && !is_over()) {
+                run_once(stand_in);
+            }
+            stop_searching(stand_in);
+            if (is_over()) {
+                return;
+            }
+            if (phase.load_acquire() != 0) {
+                drain(stand_in);
+                return;
+            }
+            workers[stand_in].is_asleep = true;
+            if (!sleepers.retire(stand_in)) {
+                workers[stand_in].is_asleep = false;
+            } else {
+                give_away();
+                if (has_work()) { // rule D
+                    notify(UINT32_MAX);
+                }
+                if (!rest()) {
+                    return;
+                }
+            }
+        }
+    }
+
+    bool rest() {
+        for (;;) {
+            give_away();
+            sleep(workers[stand_in]);
+            if (is_through()) {
+                return false;
+            }
+            const idle::role role = sleepers.wake_from_rest(stand_in);
+            if (role != idle::role::at_rest) {
+                check(!workers[0].is_lone, "a worker is lone beside a stand-in");
+                workers[stand_in].is_searching = role == idle::role::searching;
+                workers[stand_in].is_asleep = false;
+                return true;
+            }
+        }
+    }
+
+    void give_away() {
+        rt_model::scheduler::task_chain all;
+        while (task_header* const task = workers[stand_in].queue.pop()) {
+            all.push(task);
+        }
+        if (all.count != 0) {
+            check(injected.push_chain(all), "the queue is open");
+            notify(UINT32_MAX);
+        }
+    }
+
+    void wake_stand_in() {
+        if (has_stand_in.load_acquire() != 0) {
+            workers[stand_in].park.exchange_seq_cst(park_state::notified);
+        }
+    }
+
+    void drain(unsigned self) {
+        has_arrived[self] = true;
+        if (sleepers.arrive(1)) {
+            ++leaders;
+            const bool is_stand_in_away = !has_stand_in_begun || workers[stand_in].is_asleep;
+            check(has_arrived[1 - self] || (self == 0 && is_stand_in_away), "a leader too early");
+            wake_stand_in();
+        }
+    }
+
+    task_header* next(unsigned self) {
+        if (task_header* const task = workers[self].queue.pop()) {
+            return task;
+        }
+        if (self == 0 && private_left != 0) {
+            return task_at(private_left--);
+        }
+        return injected.pop(1).first;
+    }
+
+    task_header* search(unsigned self) {
+        worker& own = workers[self];
+        if (own.is_lone) {
+            return nullptr;
+        }
+        if (!own.is_searching) {
+            if (!sleepers.start_searching()) {
+                return nullptr;
+            }
+            own.is_searching = true;
+        }
+        std::uint32_t moved = 0;
+        if (task_header* const task = workers[1 - self].queue.steal_into(own.queue, moved)) {
+            return task;
+        }
+        return injected.pop(1).first;
+    }
+
+    void stop_searching(unsigned self) {
+        if (std::exchange(workers[self].is_searching, false) && sleepers.stop_searching() &&
+            has_work()) {
+            notify(self);
+        }
+    }
+
+    bool become_lone() {
+        worker& own = workers[0];
+        if (!sleepers.be_alone(own.is_searching)) {
+            return false;
+        }
+        own.is_searching = false;
+        own.is_lone = true;
+        is_lone.store_relaxed(1);
+        rt_model::fence_seq_cst();
+        return true;
+    }
+
+    void park(unsigned self) {
+        worker& own = workers[self];
+        if (!own.is_lone && self == 0 && become_lone()) {
+            return;
+        }
+        own.is_asleep = true;
+        if (!own.is_lone) {
+            const bool nobody_searches =
+                sleepers.park(self, std::exchange(own.is_searching, false));
+            if (nobody_searches && has_work()) {
+                notify(self);
+            }
+        }
+        sleep(own);
+        if (!own.is_lone) {
+            own.is_searching = sleepers.unpark(self);
+        }
+        own.is_asleep = false;
+    }
+
+    void sleep(worker& own) {
+        park_state expected = park_state::running;
+        if (own.park.cas_strong_seq_cst(expected, park_state::parked)) {
+            rt::model::wait_until([&] {
+                return own.park.peek() == park_state::notified || is_over();
+            });
+        }
+        own.park.exchange_acq_rel(park_state::running);
+    }
+
+    // pool_state
+    void notify(std::uint32_t near) {
+        if (is_lone.load_relaxed() != 0) {
+            workers[0].park.exchange_seq_cst(park_state::notified);
+            rt_model::fence_seq_cst();
+            if (is_lone.load_relaxed() != 0) {
+                return;
+            }
+        }
+        rt_model::fence_seq_cst();
+        if (is_lone.load_relaxed() != 0) {
+            workers[0].park.exchange_seq_cst(park_state::notified);
+            return;
+        }
+        if (const std::optional<std::uint32_t> chosen = sleepers.worker_to_wake(near)) {
+            workers[*chosen].park.exchange_seq_cst(park_state::notified);
+        }
+    }
+
+    [[nodiscard]] bool has_work() const {
+        return !workers[0].queue.is_empty() || !workers[1].queue.is_empty() || !injected.is_empty();
+    }
+
+    void at_end(bool is_stuck) {
+        check(!is_stuck && done == total, "a task was forgotten while a worker was held");
+        check(leaders == (who.ends ? 1 : 0), "one shall lead the end");
+    }
+
+    const cast who;
+    idle sleepers;
+    rt_model::scheduler::inject_queue injected;
+    worker workers[2];
+    rt_model::atomic<unsigned> is_lone;
+    rt_model::atomic<unsigned> is_company_wanted{0};
+    rt_model::atomic<unsigned> was_kicked{0};
+    rt_model::atomic<unsigned> has_stand_in{0};
+    rt_model::atomic<unsigned> phase{0};
+    const unsigned others; // tasks that the long turn waits for
+    const unsigned total;
+    unsigned private_left;
+    unsigned done = 0;
+    unsigned leaders = 0;
+    unsigned held = 0;
+    bool has_arrived[2] = {};
+    bool has_let_go = false;
+    bool has_called = false;
+    bool has_stand_in_begun = false;
+    alignas(64) unsigned char blocks[tasks_max][128];
+};
+
+} // namespace
+
+Test(relief_model, what_waits_behind_a_long_turn_is_run) {
+    rt::model::skip_with_sanitizers();
+    expect_good<relief>("1 own", bounded(3), cast{1, 0, 0, false, false});
+    expect_good<relief>("1 injected", bounded(2), cast{0, 1, 0, false, false});
+    expect_good<relief>("lone, 1 own", bounded(3), cast{1, 0, 0, true, false});
+    expect_good<relief>("lone, 1 injected", bounded(2), cast{0, 1, 0, true, false});
+    expect_good<relief>("lone, 1 of each", bounded(1), cast{1, 1, 0, true, false});
+}
+
+Test(relief_model, afterwards_no_task_is_forgotten) {
+    rt::model::skip_with_sanitizers();
+    expect_good<relief>("1 own, 1 later", bounded(2), cast{1, 0, 1, false, false});
+    expect_good<relief>("lone, 1 own, 1 later", bounded(2), cast{1, 0, 1, true, false});
+    expect_good<relief>("lone, 1 own, 2 later", bounded(1), cast{1, 0, 2, true, false});
+}
+
+Test(relief_model, a_turn_that_ends_before_the_stand_in_is_there) {
+    rt::model::skip_with_sanitizers();
+    constexpr cast once{1, 0, 0, false, false, false, true};
+    constexpr cast lone{1, 0, 1, true, false, false, true};
+    constexpr cast ending{1, 0, 0, true, true, false, true};
+    expect_good<relief>("by itself", bounded(3), once);
+    expect_good<relief>("lone, by itself, 1 later", bounded(2), lone);
+    expect_good<relief>("lone, by itself, the end", bounded(2), ending);
+}
+
+// The stand-in, which is one too many then, may be the one that has it.
+Test(relief_model, another_long_turn_is_relieved_as_well) {
+    rt::model::skip_with_sanitizers();
+    expect_good<relief>("1 own, again", bounded(2), cast{1, 0, 2, false, false, true});
+    expect_good<relief>("lone, 1 own, again", bounded(2), cast{1, 0, 2, true, false, true});
+    expect_broken<relief>("no look", bounded(2), cast{1, 0, 2, false, false, true, false, true});
+}
+
+Test(relief_model, the_end_has_one_leader) {
+    rt::model::skip_with_sanitizers();
+    expect_good<relief>("1 own, the end", bounded(2), cast{1, 0, 0, false, true});
+    expect_good<relief>("lone, 1 own, the end", bounded(2), cast{1, 0, 0, true, true});
+}
+
+Test(relief_model, holds_in_weak_memory) {
+    rt::model::skip_with_sanitizers();
+    expect_good<relief>("lone, 1 own, weak", bounded(2, true), cast{1, 0, 0, true, false});
+    expect_good<relief>("lone, 1 injected, weak", bounded(1, true), cast{0, 1, 0, true, false});
+    expect_good<relief>("lone, 1 own, 1 later, weak", bounded(1, true), cast{1, 0, 1, true, false});
+}
+
+Test(relief_model, notices_broken_machines) {
+    rt::model::skip_with_sanitizers();
+    expect_broken<relief>("torn", broken(fault::torn_rmw, 2), cast{1, 0, 1, true, false});
+    expect_broken<relief>("no fences", broken(fault::no_fences, 3), cast{0, 1, 1, true, false});
+}

@@ -4,7 +4,8 @@
 // ready it runs. Nine of them: what waits is a timer, a socket's completion or a queued task of
 // that worker; the blocker computes, is in a system call, or waits for a mutex of pthreads. The
 // goal is 10 ms for the 99th percentile on a machine that is otherwise idle. The blocker is
-// released only when the victim has run, so a runtime that strands it makes the row hang.
+// released only when the victim has run, so a runtime that strands it makes the row hang. In three
+// further rows (long_poll_all_*) every worker is in a system call; with one worker all rows are so.
 //
 // A sample: the victim is made to wait by the task that then blocks, on the same worker. A thread
 // that is no worker makes it ready (the timer does so by itself) and lets the blocker go once the
@@ -20,6 +21,7 @@
 #include <span>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <pthread.h>
 #include <sys/socket.h>
@@ -44,6 +46,8 @@ struct scene {
     std::thread::id thread;               // of the victim
     rt::tcp_stream* socket = nullptr;
     pthread_mutex_t* lock = nullptr;
+    std::uint32_t others = 0; // further blockers, one on each other worker
+    rt::atomic<std::uint32_t> others_blocking{0};
     int ends[2] = {-1, -1}; // a pipe, for the system call
 };
 
@@ -71,6 +75,12 @@ rt::task<void> be_queued(scene* at) {
     co_return;
 }
 
+void block_in_a_call(const scene& at) {
+    char byte = 0;
+    while (::read(at.ends[0], &byte, 1) < 0 && errno == EINTR) {
+    }
+}
+
 // Returns when the thread outside has seen the victim run.
 void block(scene& at, blocker how) {
     at.is_blocking.store_release(true);
@@ -79,12 +89,9 @@ void block(scene& at, blocker how) {
         while (at.is_blocking.load_acquire()) {
         }
         return;
-    case blocker::call: {
-        char byte = 0;
-        while (::read(at.ends[0], &byte, 1) < 0 && errno == EINTR) {
-        }
+    case blocker::call:
+        block_in_a_call(at);
         return;
-    }
     case blocker::mutex:
         ::pthread_mutex_lock(at.lock);
         ::pthread_mutex_unlock(at.lock);
@@ -92,9 +99,22 @@ void block(scene& at, blocker how) {
     }
 }
 
+rt::task<void> block_another(scene* at) {
+    at->others_blocking.add_acq_rel(1);
+    block_in_a_call(*at);
+    co_return;
+}
+
 template<victim who, blocker how>
 rt::task<void> act(scene* at) {
     rt::join_handle<void> waiting;
+    std::vector<rt::join_handle<void>> others;
+    while (others.size() != at->others) {
+        others.push_back(rt::spawn(block_another, at));
+    }
+    while (at->others_blocking.load_acquire() != at->others) {
+        co_await rt::yield();
+    }
     if constexpr (who == victim::timer) {
         waiting = rt::spawn(wait_for_timer(at));
     } else if constexpr (who == victim::completion) {
@@ -105,7 +125,8 @@ rt::task<void> act(scene* at) {
             co_await rt::yield();
         }
         co_await rt::yield(); // what it waits for has reached wheel and kernel
-    } else {
+    }
+    if constexpr (who == victim::queued) {
         waiting = rt::spawn(be_queued(at));
         at->ready_ns.store_release(perf::now_ns());
     }
@@ -116,11 +137,14 @@ rt::task<void> act(scene* at) {
         at->is_blocking.store_release(true);
     }
     co_await std::move(waiting);
+    for (auto& each : others) {
+        co_await std::move(each);
+    }
 }
 
 // Makes the victim ready unless it is a timer, waits until it has run, lets the blocker go.
 template<victim who, blocker how>
-void take_sample(perf::bench& b, rt::runtime& runtime, const int (&ends)[2]) {
+void take_sample(perf::bench& b, rt::runtime& runtime, const int (&ends)[2], std::uint32_t others) {
     int pair[2]; // a new one each time: it is watched by the worker where its first reader waits
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
         b.fail("no socket pair");
@@ -131,6 +155,7 @@ void take_sample(perf::bench& b, rt::runtime& runtime, const int (&ends)[2]) {
     at.socket = &near;
     at.lock = &lock;
     at.ends[0] = ends[0];
+    at.others = others;
     ::pthread_mutex_lock(&lock);
     rt::join_handle<void> all = runtime.get_handle().spawn(act<who, how>(&at));
     while (!at.is_blocking.load_acquire()) {
@@ -146,8 +171,11 @@ void take_sample(perf::bench& b, rt::runtime& runtime, const int (&ends)[2]) {
     }
     at.is_blocking.store_release(false);
     ::pthread_mutex_unlock(&lock);
-    if (how == blocker::call && !at.is_elsewhere.load_acquire()) {
-        perf::keep(::write(ends[1], "x", 1));
+    if (how == blocker::call) {
+        for (std::uint32_t left = others + (at.is_elsewhere.load_acquire() ? 0 : 1); left != 0;
+             --left) {
+            perf::keep(::write(ends[1], "x", 1));
+        }
     }
     runtime.block_on([](rt::join_handle<void> done) -> rt::task<void> {
         co_await std::move(done);
@@ -160,16 +188,17 @@ void take_sample(perf::bench& b, rt::runtime& runtime, const int (&ends)[2]) {
     }
 }
 
-template<victim who, blocker how>
+template<victim who, blocker how, bool are_all = false>
 void measure(perf::bench& b) {
     rt::runtime runtime(config_for(b.workers()));
+    const std::uint32_t others = are_all ? runtime.worker_count() - 1 : 0;
     int ends[2];
     if (::pipe(ends) != 0) {
         b.fail("no pipe");
     }
     b.start_samples();
     while (b.wants_sample()) {
-        take_sample<who, how>(b, runtime, ends);
+        take_sample<who, how>(b, runtime, ends, others);
     }
     ::close(ends[0]);
     ::close(ends[1]);
@@ -185,6 +214,9 @@ constexpr perf::row rows[] = {
     {"long_poll_queued_loop", measure<victim::queued, blocker::loop>},
     {"long_poll_queued_call", measure<victim::queued, blocker::call>},
     {"long_poll_queued_mutex", measure<victim::queued, blocker::mutex>},
+    {"long_poll_all_timer", measure<victim::timer, blocker::call, true>},
+    {"long_poll_all_completion", measure<victim::completion, blocker::call, true>},
+    {"long_poll_all_queued", measure<victim::queued, blocker::call, true>},
 };
 const perf::table table(rows);
 

@@ -9,6 +9,7 @@
 #include "runtime/config.h"
 #include "runtime/core.h"
 #include "runtime/observer.h"
+#include "topology/cpu_set.h"
 
 #include <rt/detail/context.h>
 #include <rt/runtime.h>
@@ -114,6 +115,12 @@ started start(const config& wanted) {
         result.fault = "librt: invalid configuration";
         for (const std::string& fault : resolved.faults) {
             result.fault += "\n  " + fault;
+        }
+        // What the workers' start would say: the list is checked for its form before.
+        const std::string& cpus = resolved.settings.cpus;
+        if (!cpus.empty() && topology::cpu_set::parse(cpus)) {
+            const std::string fault = scheduler::cpus_fault(cpus);
+            result.fault += fault.empty() ? "" : "\n  config.cpus: " + fault;
         }
         return result;
     }

@@ -81,6 +81,9 @@ struct start_fault {
     std::string text;
 };
 
+// Why workers cannot be on the CPUs that `cpus`, a valid list, names; empty: they can.
+[[nodiscard]] std::string cpus_fault(const std::string& cpus);
+
 class pool final : public detail::scheduler_base {
 public:
     pool() noexcept;

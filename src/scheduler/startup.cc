@@ -125,6 +125,13 @@ void make_workers(pool_state& state, const topology::placement& placed) {
 
 } // namespace
 
+std::string cpus_fault(const std::string& cpus) {
+    config asked;
+    asked.cpus = cpus;
+    const auto placed = place(asked);
+    return placed ? std::string() : placed.error();
+}
+
 void prepare_thread(
     pool_state& pool, const std::string& name, const topology::cpu_set& pin, std::uint32_t node
 ) {

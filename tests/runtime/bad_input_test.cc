@@ -74,6 +74,23 @@ Test(bad_input, zero_workers_are_the_default_in_code_and_a_fault_in_the_environm
     cr_assert(text.find("1024") != std::string::npos, "%s", text.c_str());
 }
 
+Test(bad_input, cpus_that_cannot_be_used_are_named_beside_all_other_faults) {
+    rt::config wanted = rt::test::settings();
+    wanted.cpus = "4000-4001";
+    for (const std::uint32_t interval : {0U, 61U}) { // of these one is a fault
+        wanted.event_interval = interval;
+        std::string text;
+        try {
+            const rt::runtime runtime(wanted);
+        } catch (const std::invalid_argument& caught) {
+            text = caught.what();
+        }
+        const bool has_other = text.find("event_interval") != std::string::npos;
+        cr_assert_eq(has_other, interval == 0, "%s", text.c_str());
+        cr_assert(text.find("4000-4001 cannot be used") != std::string::npos, "%s", text.c_str());
+    }
+}
+
 Test(bad_input, whatever_a_handle_is_asked_for_after_its_runtime_is_cancelled) {
     for (const std::uint32_t workers : {0U, 1U, 2U, 8U}) {
         census counted;

@@ -69,8 +69,9 @@ constexpr std::uint64_t to_ns(std::chrono::duration<Rep, Period> duration) noexc
 }
 
 inline std::uint64_t deadline_after(std::uint64_t ns) noexcept {
-    const std::uint64_t now = now_ns();
-    return ns > 8'000'000'000'000'000'000ULL - now ? 8'000'000'000'000'000'000ULL : now + ns;
+    constexpr std::uint64_t farthest = 8'000'000'000'000'000'000ULL;
+    const std::uint64_t now = now_ns(); // a paused clock may be past it
+    return now >= farthest || ns > farthest - now ? farthest : now + ns;
 }
 
 } // namespace detail

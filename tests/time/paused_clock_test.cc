@@ -106,7 +106,22 @@ task<void> sleeps_for_years() {
     for (int i = 0; i < 5; ++i) {
         cr_assert(co_await measured(year) == year);
     }
-    cr_assert(co_await measured(10 * year) == 10 * year);
+    const auto start = rt::clock::now();
+    co_await rt::sleep_until(start + 10 * year);
+    const auto took = rt::clock::now() - start;
+    cr_assert(took >= 10 * year && took <= 10 * year + 1ms);
+}
+
+// Longer than the clock can count: each comes to its end, however far the clock has come.
+task<void> sleeps_as_long_as_can_be_said(std::chrono::nanoseconds longest) {
+    cr_assert(co_await measured(longest) >= 100 * 365 * 24h);
+    for (int i = 0; i < 5; ++i) {
+        const auto start = rt::clock::now();
+        co_await rt::sleep(longest);
+        cr_assert(rt::clock::now() >= start);
+    }
+    co_await rt::sleep_until(rt::clock::time_point::max());
+    co_await rt::sleep(1ms);
 }
 
 task<std::uint64_t> random_sleeps(int count) {
@@ -218,6 +233,13 @@ Test(paused_clock, b206_deadlines_round_up_to_the_next_millisecond) {
 
 Test(paused_clock, b210_years_pass_at_once) {
     rt::block_on(paused(), sleeps_for_years());
+}
+
+Test(paused_clock, b210_durations_beyond_the_clocks_range_pass) {
+    using std::chrono::nanoseconds;
+    for (const nanoseconds longest : {nanoseconds::max(), nanoseconds::max() - 1ms}) {
+        rt::block_on(paused(), sleeps_as_long_as_can_be_said(longest));
+    }
 }
 
 Test(paused_clock, b222_does_not_jump_while_a_closure_blocks) {

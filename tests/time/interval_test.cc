@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // rt::interval, on a paused clock, so that every tick has an exact time.
+#include "base/captured.h"
 #include "support/runtimes.h"
 #include "support/test.h"
 
@@ -85,6 +86,21 @@ task<times> resets() {
     co_return seen;
 }
 
+// For which times, in ns, the tick that is `late` and the one after it were due. The period is
+// shorter than what is still in time, so that each policy has something to do.
+task<times> due_around(rt::missed_ticks what, std::chrono::nanoseconds late) {
+    times due;
+    const auto start = rt::clock::now();
+    rt::interval ticks(2ms);
+    ticks.set_on_missed(what);
+    co_await ticks.tick();
+    co_await rt::advance_clock(2ms + late);
+    for (int i = 0; i < 2; ++i) {
+        due.push_back(static_cast<long>((co_await ticks.tick() - start) / 1ns));
+    }
+    co_return due;
+}
+
 // A tick that loses a select is not used up.
 task<times> in_a_select() {
     times seen;
@@ -119,9 +135,32 @@ Test(interval, b217_a_tick_that_is_a_little_late_keeps_the_phase) {
     cr_assert(rt::block_on(paused(), yields_the_time_it_was_due()) == expected);
 }
 
-Test(interval, b217_a_period_of_zero_aborts, .signal = SIGABRT) {
-    rt::interval ticks(0ms);
-    static_cast<void>(ticks);
+Test(interval, b217_a_tick_is_missed_when_it_is_more_than_5_ms_late) {
+    using rt::missed_ticks;
+    const auto due_after = [](missed_ticks what, std::chrono::nanoseconds late) {
+        return rt::block_on(paused(), due_around(what, late));
+    };
+    const times in_time{2'000'000, 4'000'000};
+    for (const auto what : {missed_ticks::burst, missed_ticks::delay, missed_ticks::skip}) {
+        cr_assert(due_after(what, 5ms) == in_time);
+    }
+    const times delayed{2'000'000, 9'000'001};
+    const times skipped{2'000'000, 8'000'000};
+    cr_assert(due_after(missed_ticks::burst, 5ms + 1ns) == in_time);
+    cr_assert(due_after(missed_ticks::delay, 5ms + 1ns) == delayed);
+    cr_assert(due_after(missed_ticks::skip, 5ms + 1ns) == skipped);
+}
+
+Test(interval, b217_a_period_that_is_not_positive_aborts_with_advice) {
+    for (const auto period : {0ms, -1ms}) {
+        const rt::test::captured from_now = rt::test::capture([=] { rt::interval ticks(period); });
+        cr_assert(from_now.was_aborted());
+        cr_assert(from_now.says("a period that is not positive"), "%s", from_now.text.c_str());
+        const rt::test::captured from_then =
+            rt::test::capture([=] { rt::interval ticks(rt::clock::now(), period); });
+        cr_assert(from_then.was_aborted());
+        cr_assert(from_then.says("a period that is not positive"), "%s", from_then.text.c_str());
+    }
 }
 
 Test(interval, b218_resets_restart_the_phase_as_named) {

@@ -8,8 +8,10 @@
 #include "support/test.h"
 
 #include <rt/net/tcp.h>
+#include <rt/paused_clock.h>
 #include <rt/runtime.h>
 #include <rt/spawn.h>
+#include <rt/sync/oneshot.h>
 #include <rt/time.h>
 #include <rt/yield.h>
 
@@ -152,6 +154,105 @@ rt::task<bool> leaves_a_joined_task_running() {
     co_return !waited && value == 5;
 }
 
+// ---- to the tick, on a paused clock -------------------------------------------------------------
+
+rt::config paused() {
+    rt::config made = rt::test::single();
+    made.start_paused = true;
+    return made;
+}
+
+rt::task<rt::result<int>> receive(rt::oneshot::receiver<int> from) {
+    co_return co_await from.recv();
+}
+
+template<typename Duration>
+rt::task<rt::result<int>> receive_within(Duration limit, rt::oneshot::receiver<int> from) {
+    co_return co_await rt::timeout(limit, receive(std::move(from)));
+}
+
+rt::task<void> ends_at_a_deadline_that_is_now() {
+    const auto now = rt::clock::now();
+    cr_assert_eq(*co_await rt::timeout_at(now, number(1)), 1);
+    cr_assert(rt::clock::now() == now, "it has not waited");
+    cr_assert_not((co_await rt::timeout_at(now, never())).has_value());
+    cr_assert(rt::clock::now() == now + 1ms, "the next tick");
+}
+
+rt::task<void> waits_for_value_or_deadline(bool with_value) {
+    const auto start = rt::clock::now();
+    auto [tx, rx] = rt::oneshot::channel<int>();
+    auto waiting = rt::spawn(receive_within(100ms, std::move(rx)));
+    co_await rt::yield();
+    co_await rt::advance_clock(99ms);
+    co_await rt::yield();
+    cr_assert_not(waiting.is_finished());
+    if (with_value) {
+        cr_assert(tx.send(7).has_value());
+    }
+    const rt::result<int> got = co_await std::move(waiting);
+    if (with_value) {
+        cr_assert(got == 7);
+        cr_assert(rt::clock::now() == start + 99ms);
+    } else {
+        cr_assert(got.error() == rt::errc::timed_out);
+        cr_assert(rt::clock::now() == start + 100ms);
+    }
+}
+
+template<typename Duration>
+rt::task<void> waits_for_ages(Duration limit) {
+    auto [tx, rx] = rt::oneshot::channel<int>();
+    auto waiting = rt::spawn(receive_within(limit, std::move(rx)));
+    co_await rt::yield();
+    for (int decade = 0; decade < 10; ++decade) {
+        co_await rt::sleep(10 * 365 * 24h);
+        cr_assert_not(waiting.is_finished());
+    }
+    cr_assert(tx.send(7).has_value());
+    cr_assert(co_await std::move(waiting) == 7);
+}
+
+// The value is there, and the clock past the deadline, when the task has its turn.
+rt::task<void> has_value_and_deadline_in_one_turn() {
+    auto [tx, rx] = rt::oneshot::channel<int>();
+    auto waiting = rt::spawn(receive_within(10ms, std::move(rx)));
+    co_await rt::yield();
+    cr_assert(tx.send(7).has_value());
+    co_await rt::advance_clock(11ms);
+    cr_assert(co_await std::move(waiting) == 7);
+}
+
+// The sender and the deadline are due at the same tick. Returns whether the sender had its turn
+// first.
+rt::task<bool> sends_at_the_deadline(bool is_armed_first) {
+    const auto deadline = rt::clock::now() + 10ms;
+    auto [tx, rx] = rt::oneshot::channel<int>();
+    rt::join_handle<rt::result<int>> waiting;
+    rt::abort_handle watch;
+    bool was_first = false;
+    auto send = [&]() -> rt::task<void> {
+        co_await rt::sleep_until(deadline);
+        was_first = !watch.is_finished();
+        cr_assert(tx.send(7).has_value() == was_first);
+    };
+    rt::join_handle<void> sender;
+    for (const bool is_sender : {is_armed_first, !is_armed_first}) {
+        if (is_sender) {
+            sender = rt::spawn(send());
+        } else {
+            waiting = rt::spawn(receive_within(10ms, std::move(rx)));
+            watch = waiting.abort_handle();
+        }
+        co_await rt::yield();
+    }
+    const rt::result<int> got = co_await std::move(waiting);
+    co_await std::move(sender);
+    cr_assert(got.has_value() == was_first);
+    cr_assert(rt::clock::now() == deadline);
+    co_return was_first;
+}
+
 // ---- nesting
 // --------------------------------------------------------------------------------------
 
@@ -291,6 +392,27 @@ Test(timeout, a_body_that_does_not_wait_wins_against_a_past_deadline) {
 Test(timeout, time_wins_against_a_body_that_waits) {
     on_every_runtime([](const rt::config& config) { cr_assert(rt::block_on(config, time_wins())); }
     );
+}
+
+Test(timeout, b216_a_body_that_need_not_wait_wins_over_a_deadline_that_is_now) {
+    rt::block_on(paused(), ends_at_a_deadline_that_is_now());
+}
+
+Test(timeout, b216_it_waits_until_the_value_or_the_deadline_comes) {
+    rt::block_on(paused(), waits_for_value_or_deadline(true));
+    rt::block_on(paused(), waits_for_value_or_deadline(false));
+}
+
+Test(timeout, b216_may_be_as_long_as_can_be_said) {
+    rt::block_on(paused(), waits_for_ages(std::chrono::nanoseconds::max()));
+    rt::block_on(paused(), waits_for_ages(std::chrono::hours::max()));
+}
+
+Test(timeout, b216_a_value_that_is_there_wins_over_a_deadline_that_has_passed) {
+    rt::block_on(paused(), has_value_and_deadline_in_one_turn());
+    const bool one = rt::block_on(paused(), sends_at_the_deadline(true));
+    const bool other = rt::block_on(paused(), sends_at_the_deadline(false));
+    cr_assert(one || other, "the sender was first in one of them");
 }
 
 Test(timeout, is_never_early) {

@@ -6,12 +6,14 @@
 #include "support/test.h"
 
 #include <rt/blocking.h>
+#include <rt/detail/atomic.h>
 #include <rt/join_set.h>
 #include <rt/net/tcp.h>
 #include <rt/paused_clock.h>
 #include <rt/runtime.h>
 #include <rt/select.h>
 #include <rt/spawn.h>
+#include <rt/spawn_blocking.h>
 #include <rt/time.h>
 
 #include <chrono>
@@ -166,6 +168,43 @@ task<void> waits_for_blocking() {
     cr_assert(rt::clock::now() - start == 1h);
 }
 
+struct closure_case {
+    bool is_awaited;
+    bool throws;
+    rt::atomic<bool> has_jumped{false};
+    rt::atomic<bool> has_jumped_early{false};
+};
+
+// Only the end of the closure lets the clock jump, and only the jump ends this.
+task<void> sleeps_beside_a_closure(closure_case* of) {
+    auto closure = rt::spawn_blocking([of] {
+        timespec pause{0, 10'000'000};
+        ::clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, nullptr);
+        of->has_jumped_early.store_release(of->has_jumped.load_acquire());
+        if (of->throws) {
+            throw 1;
+        }
+    });
+    const rt::abort_handle watch = closure.abort_handle();
+    if (!of->is_awaited) {
+        closure.detach();
+    }
+    const auto start = rt::clock::now();
+    co_await rt::sleep(24h);
+    of->has_jumped.store_release(true);
+    cr_assert(rt::clock::now() - start == 24h);
+    cr_assert(watch.is_finished());
+    if (of->is_awaited) {
+        bool has_thrown = false;
+        try {
+            co_await std::move(closure);
+        } catch (int) {
+            has_thrown = true;
+        }
+        cr_assert(has_thrown == of->throws);
+    }
+}
+
 task<void> times_out() {
     const auto start = rt::clock::now();
     auto late = co_await rt::timeout(30s, sleeps(1h));
@@ -245,6 +284,20 @@ Test(paused_clock, b210_durations_beyond_the_clocks_range_pass) {
 Test(paused_clock, b222_does_not_jump_while_a_closure_blocks) {
     rt::block_on(paused(), waits_for_blocking());
     rt::block_on(paused(rt::driver_kind::epoll), waits_for_blocking());
+}
+
+Test(paused_clock, b222_goes_on_when_the_closure_ends_awaited_or_not_with_a_value_or_not) {
+    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
+        for (const bool is_awaited : {true, false}) {
+            for (const bool throws : {true, false}) {
+                closure_case one{is_awaited, throws};
+                rt::config wanted = paused(driver);
+                wanted.unhandled = rt::unhandled_exception::ignore;
+                rt::block_on(wanted, sleeps_beside_a_closure(&one));
+                cr_assert_not(one.has_jumped_early.load_acquire());
+            }
+        }
+    }
 }
 
 Test(paused_clock, timeouts_go_by_it) {

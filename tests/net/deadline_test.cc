@@ -207,6 +207,75 @@ rt::task<std::chrono::seconds> wait_on_a_paused_clock() {
     co_return seen == outcome::timed_out ? took : -1s;
 }
 
+// One deadline on a paused clock, which shows when each wait under it ends, to the millisecond.
+class paused_deadline {
+public:
+    paused_deadline(rt::tcp_stream* peer, rt::clock::time_point start) noexcept
+        : peer_(peer)
+        , start_(start) {}
+
+    void set(std::chrono::milliseconds at) noexcept { limit_.set(start_ + at); }
+
+    // Waits for nothing, and returns when it ended.
+    rt::task<std::chrono::nanoseconds> passes() {
+        cr_assert(co_await next_byte(peer_, &limit_) == outcome::timed_out);
+        co_return rt::clock::now() - start_;
+    }
+
+    // Waits and gives up, which leaves the timer armed.
+    rt::task<void> begin_then_give_up(std::chrono::milliseconds at) {
+        cr_assert_not((co_await rt::timeout_at(start_ + at, next_byte(peer_, &limit_))).has_value()
+        );
+        cr_assert(rt::clock::now() == start_ + at);
+    }
+
+private:
+    rt::tcp_stream* peer_;
+    rt::clock::time_point start_;
+    rt::deadline limit_;
+};
+
+rt::task<void> move_an_armed_one() {
+    connection both = co_await make_connection();
+    rt::pause_clock();
+    paused_deadline limit(&both.ours, rt::clock::now());
+    limit.set(100ms);
+    co_await limit.begin_then_give_up(50ms);
+    limit.set(200ms); // later
+    cr_assert(co_await limit.passes() == 200ms);
+    limit.set(1000ms);
+    co_await limit.begin_then_give_up(250ms);
+    limit.set(300ms); // earlier
+    cr_assert(co_await limit.passes() == 300ms);
+    limit.set(1000ms);
+    co_await limit.begin_then_give_up(350ms);
+    limit.set(0ms); // into the past: the next tick
+    cr_assert(co_await limit.passes() == 351ms);
+}
+
+rt::task<void> move_one_that_has_passed() {
+    connection both = co_await make_connection();
+    rt::pause_clock();
+    paused_deadline limit(&both.ours, rt::clock::now());
+    limit.set(100ms);
+    cr_assert(co_await limit.passes() == 100ms);
+    cr_assert(co_await limit.passes() == 101ms, "it stays passed: the next tick");
+    cr_assert(co_await limit.passes() == 102ms);
+    limit.set(200ms);
+    cr_assert(co_await limit.passes() == 200ms);
+    limit.set(150ms);
+    cr_assert(co_await limit.passes() == 201ms);
+    limit.set(5000ms);
+    co_await limit.begin_then_give_up(4999ms);
+    cr_assert(co_await limit.passes() == 5000ms);
+}
+
+void on_each_driver(rt::task<void> (*body)()) {
+    for (const rt::driver_kind driver : {rt::driver_kind::uring, rt::driver_kind::epoll}) {
+        rt::block_on(single(driver), body());
+    }
+}
+
 void expect(rt::task<outcome> (*body)(), outcome wanted) {
     on_every_runtime([&](const rt::config& settings) {
         const outcome seen = rt::block_on(settings, body());
@@ -233,6 +302,14 @@ Test(deadline, that_was_moved_on_does_not_pass_when_its_timer_fires) {
 
 Test(deadline, that_was_moved_back_passes_in_time) {
     expect(move_it_back, outcome::timed_out);
+}
+
+Test(deadline, b208_moved_before_it_has_passed_passes_when_it_says) {
+    on_each_driver(move_an_armed_one);
+}
+
+Test(deadline, b209_stays_passed_until_it_is_set_again) {
+    on_each_driver(move_one_that_has_passed);
 }
 
 Test(deadline, that_was_cleared_never_passes) {

@@ -46,8 +46,8 @@ std::uint64_t sum_outside(Member member) {
 
 class counted {
 public:
-    explicit counted(std::uint32_t workers)
-        : core_(std::make_shared<rt::engine::core>(with_workers(workers))) {
+    explicit counted(std::uint32_t workers, rt::driver_kind driver = rt::driver_kind::automatic)
+        : core_(std::make_shared<rt::engine::core>(with_workers(workers, driver))) {
         cr_assert(core_->start().text.empty());
     }
     ~counted() { core_->shut_down(); }
@@ -94,6 +94,12 @@ task<void> spawns_and_joins(int depth) {
 
 task<void> waits_at(gate* at) {
     co_await at->wait();
+}
+
+task<void> uses_budget(std::uint32_t units) {
+    for (std::uint32_t i = 0; i < units; ++i) {
+        co_await rt::consume_budget();
+    }
 }
 
 task<void> holds(rt::atomic<int>* held, const rt::atomic<bool>* is_over) {
@@ -165,6 +171,54 @@ Test(counters, b187_every_turn_is_counted_once) {
             runtime.block_on(nothing());
         }
         cr_assert_eq(runtime.sum(&worker_counters::polls) - before, 50U);
+    }
+}
+
+namespace {
+
+// How often the worker of an epoll driver has looked at it: each look is a system call.
+std::uint64_t looks() {
+    return rt::metrics::this_worker->driver_enters.load_relaxed();
+}
+
+task<void> is_looked_for_once_a_yield() {
+    for (int i = 0; i < 200; ++i) {
+        const std::uint64_t before = looks();
+        co_await rt::yield();
+        cr_assert_eq(looks() - before, 1U, "yield %d", i);
+    }
+}
+
+task<void> is_looked_for_once_a_budget() {
+    co_await rt::yield(); // a turn of its own
+    for (int i = 0; i < 200; ++i) {
+        co_await uses_budget(rt::detail::poll_budget);
+        const std::uint64_t before = looks();
+        co_await uses_budget(1);
+        cr_assert_eq(looks() - before, 1U, "yield %d", i);
+    }
+}
+
+task<void> several(task<void> (*body)()) {
+    std::vector<rt::join_handle<void>> children;
+    for (int i = 0; i < 3; ++i) {
+        children.push_back(rt::spawn(body));
+    }
+    for (auto& each : children) {
+        co_await std::move(each);
+    }
+}
+
+} // namespace
+
+// Of one task, and of several that give way in turns.
+Test(counters, b059_the_driver_is_looked_at_once_between_a_yield_and_the_next_turn) {
+    for (const std::uint32_t workers : {0U, 1U}) {
+        counted runtime(workers, rt::driver_kind::epoll);
+        for (const auto body : {&is_looked_for_once_a_yield, &is_looked_for_once_a_budget}) {
+            runtime.block_on(body());
+            runtime.block_on(several(body));
+        }
     }
 }
 
@@ -397,12 +451,6 @@ Test(counters, b186_a_task_that_is_taken_from_a_held_worker_is_counted_as_stolen
 }
 
 namespace {
-
-task<void> uses_budget(std::uint32_t units) {
-    for (std::uint32_t i = 0; i < units; ++i) {
-        co_await rt::consume_budget();
-    }
-}
 
 task<void> yields_once() {
     co_await rt::yield();

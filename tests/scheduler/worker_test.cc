@@ -250,16 +250,27 @@ task<void> reads_beside_spinners(int spinners, const rt::atomic<bool>* never) {
     }
 }
 
-// A task that is ready to read finds out within a few yields of a spinner that shares its worker:
-// the driver is looked at before a yielded task runs again.
-task<int> yields_until_read(sockets* pair, rt::atomic<int>* was_read) {
-    pair->write('x');
-    int yields = 0;
-    while (was_read->load_acquire() == 0) {
+task<void> gives_way(bool for_want_of_budget) {
+    if (!for_want_of_budget) {
         co_await rt::yield();
-        ++yields;
+        co_return;
     }
-    co_return yields;
+    while (rt::has_budget()) {
+        co_await rt::consume_budget();
+    }
+    co_await rt::consume_budget();
+}
+
+// A task that is ready to read runs before one that has given way since and shares its worker: the
+// driver is looked at before that one runs again.
+task<int> gives_way_until_read(bool for_want_of_budget, sockets* pair, rt::atomic<int>* was_read) {
+    pair->write('x');
+    int times = 0;
+    while (was_read->load_acquire() == 0) {
+        co_await gives_way(for_want_of_budget);
+        ++times;
+    }
+    co_return times;
 }
 
 task<void> reads_and_tells(sockets* pair, gate* begun, rt::atomic<int>* was_read) {
@@ -272,16 +283,16 @@ task<void> reads_and_tells(sockets* pair, gate* begun, rt::atomic<int>* was_read
     was_read->store_release(1);
 }
 
-task<int> driver_turns_between_yields() {
+task<int> turns_until_the_driver_is_looked_at(bool for_want_of_budget) {
     sockets pair;
     rt::atomic<int> was_read{0};
     gate begun;
     auto reader = rt::spawn(reads_and_tells, &pair, &begun, &was_read);
     co_await begun.wait();
     co_await rt::yield(); // the watch reaches the kernel
-    const int yields = co_await yields_until_read(&pair, &was_read);
+    const int times = co_await gives_way_until_read(for_want_of_budget, &pair, &was_read);
     co_await std::move(reader);
-    co_return yields;
+    co_return times;
 }
 
 } // namespace
@@ -293,8 +304,13 @@ Test(worker, b062_sockets_become_ready_although_others_spin) {
 
 Test(worker, b057_the_driver_is_looked_at_before_a_yielded_task_runs_again) {
     on_workers({0U, 1U}, [](rt::runtime& runtime) {
-        const int yields = runtime.block_on(driver_turns_between_yields());
-        cr_assert(yields < 10, "%d", yields);
+        cr_assert_eq(runtime.block_on(turns_until_the_driver_is_looked_at(false)), 1);
+    });
+}
+
+Test(worker, b058_the_driver_is_looked_at_before_a_task_without_budget_runs_again) {
+    on_workers({0U, 1U}, [](rt::runtime& runtime) {
+        cr_assert_eq(runtime.block_on(turns_until_the_driver_is_looked_at(true)), 1);
     });
 }
 

@@ -36,20 +36,37 @@ task<void> throws() {
     throw std::runtime_error("as planned");
 }
 
+task<void> throws_with(member /*owned*/, census* counted) {
+    const member local(*counted);
+    co_await throws();
+}
+
 task<int> for_ever(census* counted) {
     const member local(*counted);
     co_await rt::sleep(std::chrono::hours::max());
     co_return 0;
 }
 
-task<int> goes_on(int count) {
+// What they owned is destroyed while the runtime goes on.
+task<int> goes_on(int count, census* counted) {
     for (int i = 0; i < count; ++i) {
-        rt::spawn(throws).detach();
+        rt::spawn(throws_with, member(*counted), counted).detach();
     }
-    for (int i = 0; i < 10; ++i) {
+    while (counted->live.load_acquire() != 0) {
         co_await rt::yield();
     }
     co_return 5;
+}
+
+// Whoever joins it finds all of it destroyed already.
+task<int> joins_one_that_throws(census* counted) {
+    auto child = rt::spawn(throws_with, member(*counted), counted);
+    try {
+        co_await std::move(child);
+    } catch (const std::runtime_error&) {
+        co_return counted->live.load_acquire() == 0 ? 6 : 7;
+    }
+    co_return 8;
 }
 
 task<int> is_shut_down(census* counted) {
@@ -76,7 +93,10 @@ Test(unhandled, b023_the_runtime_goes_on_unless_told_otherwise) {
     for (const auto policy : {rt::unhandled_exception::ignore, rt::unhandled_exception::report}) {
         for (const std::uint32_t workers : flavors) {
             rt::runtime runtime(with_policy(workers, policy));
-            cr_assert(outcome_of(runtime, goes_on(3)) == "5");
+            census counted;
+            cr_assert(outcome_of(runtime, goes_on(3, &counted)) == "5");
+            cr_assert(outcome_of(runtime, joins_one_that_throws(&counted)) == "6");
+            cr_assert_geq(counted.made.load_relaxed(), 2 * 4);
         }
     }
 }

@@ -39,8 +39,9 @@ void bound_tasks::schedule_new(task_header* task) noexcept {
     pool_state& pool = owner_->pool();
     if (pool.phase.load_relaxed() != phase_running) {
         task->state.or_relaxed(detail::state_aborted); // as in pool::schedule_new
-        if (this_thread.worker == nullptr || &this_thread.worker->pool() != &pool) {
-            pool.hold_up(inbound_);
+        const bool is_ours = this_thread.worker != nullptr && &this_thread.worker->pool() == &pool;
+        if (!is_ours && pool.refuse_late(task, inbound_)) {
+            return;
         }
     }
     schedule(task);

@@ -58,8 +58,9 @@ public:
     // Wakes one sleeper, if the rules of idle.h ask for it. Call after work was made visible.
     void notify(std::uint32_t near) noexcept;
 
-    // Makes a thread that spawns onto a queue wait while the pool ends, if it is too fast.
-    void hold_up(const inject_queue& queue) noexcept;
+    // For a task that a thread from outside spawns onto a queue while the pool ends. True: it has
+    // been cancelled. False: the caller queues it; if it is too fast, it has waited.
+    [[nodiscard]] bool refuse_late(task_header* task, const inject_queue& queue) noexcept;
 
     // Wakes every worker, for the leader of a shutdown is one of them.
     void unpark_all() noexcept;
@@ -163,6 +164,7 @@ public:
 
 private:
     void cancel_all(worker& self) noexcept;
+    void hold_up(const inject_queue& queue) noexcept;
     void help_others(worker& self) noexcept;
     [[nodiscard]] bool run_some(worker& self) noexcept;
     [[nodiscard]] bool run_bound_of_others(worker& self) noexcept;

@@ -343,8 +343,8 @@ void pool::schedule_new(task_header* task) noexcept {
         self->schedule_new(task);
         return;
     }
-    if (is_ending) {
-        state_->hold_up(state_->inject_of(0));
+    if (is_ending && state_->refuse_late(task, state_->inject_of(0))) {
+        return;
     }
     schedule(task);
 }

@@ -234,6 +234,19 @@ void pool_state::hold_up(const inject_queue& queue) noexcept {
     }
 }
 
+// A flavor::current_thread that an unhandled exception has shut down has nobody to run what is
+// queued, until its owner ends it: whoever waits for such a task would wait for that.
+bool pool_state::refuse_late(task_header* task, const inject_queue& queue) noexcept {
+    if (settings.flavor != flavor::current_thread) {
+        hold_up(queue);
+        return false;
+    }
+    // acquire: pairs with on_unhandled; block_on, whose task this may be, throws the exception.
+    static_cast<void>(phase.load_acquire());
+    refuse(task);
+    return true;
+}
+
 // A task may wait for a timer or a completion of a worker that has arrived already (one that is
 // shielded is not claimed): nobody else looks after these now.
 void pool_state::help_others(worker& self) noexcept {

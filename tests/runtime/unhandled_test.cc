@@ -15,6 +15,7 @@
 #include <exception>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 
 namespace {
@@ -79,6 +80,19 @@ task<int> is_shut_down(census* counted) {
     co_return co_await for_ever(counted);
 }
 
+// Nobody drives the runtime meanwhile.
+bool is_cancelled(rt::join_handle<int> late) {
+    while (!late.is_finished()) {
+        std::this_thread::yield();
+    }
+    try {
+        late.take();
+    } catch (const rt::join_error&) {
+        return true;
+    }
+    return false;
+}
+
 std::string outcome_of(rt::runtime& runtime, task<int> body) {
     try {
         return std::to_string(runtime.block_on(std::move(body)));
@@ -109,8 +123,9 @@ Test(unhandled, b101_shut_down_cancels_all_and_block_on_throws_it) {
             cr_assert(outcome_of(runtime, is_shut_down(&counted)) == "as planned");
             // What comes later does not begin, and says why.
             cr_assert(outcome_of(runtime, for_ever(&counted)) == "as planned");
-            rt::join_handle<int> late = runtime.get_handle().spawn(for_ever(&counted));
-            static_cast<void>(late);
+            const rt::handle onto = runtime.get_handle();
+            cr_assert(is_cancelled(onto.spawn(for_ever(&counted))));
+            cr_assert(is_cancelled(onto.spawn_on(0, for_ever(&counted))));
         }
         cr_assert_eq(counted.live.load_acquire(), 0);
     }

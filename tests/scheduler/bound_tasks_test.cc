@@ -17,6 +17,7 @@
 #include <rt/runtime.h>
 #include <rt/select.h>
 #include <rt/spawn.h>
+#include <rt/spawn_blocking.h>
 #include <rt/spawn_on.h>
 #include <rt/time.h>
 #include <rt/yield.h>
@@ -25,9 +26,12 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include <unistd.h>
 
 namespace {
 
@@ -135,14 +139,59 @@ Test(bound_tasks, b039_spawn_local_binds_to_the_calling_worker) {
     });
 }
 
+namespace {
+
+struct place {
+    std::optional<std::uint32_t> index;
+    pid_t thread;
+};
+
+task<place> here() {
+    co_await rt::yield();
+    co_return place{rt::worker_index(), ::gettid()};
+}
+
+} // namespace
+
 Test(bound_tasks, b043_worker_index_is_that_of_the_thread) {
+    for (const std::uint32_t workers : {0U, 1U, 2U, 4U}) {
+        auto core = std::make_shared<rt::engine::core>(with_workers(workers));
+        cr_assert(core->start().text.empty());
+        rt::scheduler::pool& pool = core->workers();
+        const auto where = rt::detail::site::current();
+        for (std::uint32_t i = 0; i < pool.worker_count(); ++i) {
+            auto bound = rt::detail::launch(pool.bound_to_or_fatal(i), here(), where);
+            const place got = rt::detail::block_on(
+                *core,
+                [](rt::join_handle<place> of) -> task<place> {
+                    co_return co_await std::move(of);
+                }(std::move(bound)),
+                where
+            );
+            cr_assert(got.index == i);
+            cr_assert_eq(got.thread, pool.view(i).tid);
+        }
+        const place root = rt::detail::block_on(*core, here(), where);
+        cr_assert_eq(root.thread, pool.view(*root.index).tid, "a root runs on a worker");
+        cr_assert(workers != 0 || (root.index == 0U && root.thread == ::gettid()));
+        core->shut_down();
+    }
+}
+
+Test(bound_tasks, b043_there_is_no_worker_index_off_the_workers) {
     cr_assert(!rt::worker_index());
     everywhere([](rt::runtime& runtime) {
+        const auto in = runtime.get_handle().enter();
         cr_assert(!rt::worker_index(), "on the thread of block_on, outside of it");
-        runtime.block_on([](std::uint32_t workers) -> task<void> {
-            cr_assert(*rt::worker_index() < workers);
-            cr_assert(!co_await rt::blocking([] { return rt::worker_index(); }));
-        }(runtime.worker_count()));
+        cr_assert_eq(
+            runtime.block_on([]() -> task<int> {
+                int without = co_await rt::blocking([] { return rt::worker_index() ? 0 : 1; });
+                without += co_await rt::spawn_blocking([] { return rt::worker_index() ? 0 : 1; });
+                co_return without + (rt::worker_index() ? 1 : 0);
+            }()),
+            3
+        );
+        cr_assert(!rt::worker_index(), "and not afterwards");
     });
 }
 

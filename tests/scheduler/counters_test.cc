@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // What the counters of the workers say of a few known events, on a runtime that does nothing else.
-#include "metrics/worker_counters.h"
-#include "runtime/core.h"
+#include "scheduler/counted.h"
 #include "support/test.h"
 #include "task/gate.h"
 #include "task/sockets.h"
@@ -17,70 +16,17 @@
 #include <rt/yield.h>
 
 #include <cstdint>
-#include <memory>
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include <signal.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 namespace {
 
 using namespace std::chrono_literals;
 using rt::task;
 using rt::metrics::worker_counters;
+using rt::test::counted;
 using rt::test::gate;
-using rt::test::with_workers;
-
-// A runtime whose workers can be looked at. Counts from before are not seen.
-template<typename Member>
-std::uint64_t sum_outside(Member member) {
-    std::uint64_t total = 0;
-    for (auto* each = rt::metrics::first_outside(); each != nullptr; each = each->next) {
-        total += (each->*member).load_relaxed();
-    }
-    return total;
-}
-
-class counted {
-public:
-    explicit counted(std::uint32_t workers, rt::driver_kind driver = rt::driver_kind::automatic)
-        : core_(std::make_shared<rt::engine::core>(with_workers(workers, driver))) {
-        cr_assert(core_->start().text.empty());
-    }
-    ~counted() { core_->shut_down(); }
-
-    [[nodiscard]] rt::scheduler::pool& pool() { return core_->workers(); }
-
-    // The sum over all workers; with `outside`, of all other threads too.
-    template<typename Member>
-    std::uint64_t sum(Member member, bool outside = false) {
-        std::uint64_t total = outside ? sum_outside(member) : 0;
-        for (std::uint32_t i = 0; i < pool().worker_count(); ++i) {
-            total += (pool().view(i).counters->*member).load_relaxed();
-        }
-        return total;
-    }
-
-    rt::join_handle<void> spawn(task<void> body) {
-        return rt::detail::launch(&pool(), std::move(body), rt::detail::site::current());
-    }
-    void block_on(task<void> body) {
-        rt::detail::block_on(*core_, std::move(body), rt::detail::site::current());
-    }
-    void wait_until_parked() {
-        for (std::uint32_t i = 0; i < pool().worker_count(); ++i) {
-            while (pool().view(i).state != rt::scheduler::worker_state::parked) {
-                std::this_thread::yield();
-            }
-        }
-    }
-
-private:
-    std::shared_ptr<rt::engine::core> core_;
-};
 
 task<void> nothing() {
     co_return;
@@ -399,35 +345,7 @@ Test(counters, b195_sources_are_counted_when_they_are_watched_and_when_they_go) 
     runtime.block_on(opens_sockets());
 }
 
-// ---- sleep --------------------------------------------------------------------------------------
-
-Test(counters, b179_b180_parks_and_unparks_differ_by_one_while_a_worker_sleeps) {
-    counted runtime(2);
-    runtime.block_on([]() -> task<void> {
-        co_await rt::sleep(1ms);
-    }());
-    runtime.wait_until_parked();
-    for (std::uint32_t i = 0; i < 2; ++i) {
-        // The park is counted after the state is shown.
-        const worker_counters& seen = *runtime.pool().view(i).counters;
-        while (seen.parks.load_relaxed() != seen.unparks.load_relaxed() + 1) {
-            std::this_thread::yield();
-        }
-        cr_assert_geq(seen.parks.load_relaxed(), 1U);
-    }
-}
-
-// A signal that is not meant for anything wakes the worker, which finds nothing to do.
-Test(counters, b185_a_wake_up_for_nothing_is_counted) {
-    counted runtime(2);
-    runtime.wait_until_parked();
-    cr_assert_eq(runtime.pool().view(0).counters->noop_parks.load_relaxed(), 0U);
-    while (runtime.pool().view(0).counters->noop_parks.load_relaxed() == 0) {
-        cr_assert_eq(::syscall(SYS_tgkill, ::getpid(), runtime.pool().view(0).tid, SIGURG), 0);
-        std::this_thread::yield();
-    }
-    cr_assert_eq(runtime.sum(&worker_counters::polls), 0U);
-}
+// ---- sharing ------------------------------------------------------------------------------------
 
 Test(counters, b186_a_task_that_is_taken_from_a_held_worker_is_counted_as_stolen) {
     counted runtime(2);

@@ -7,6 +7,7 @@
 #include <rt/runtime.h>
 #include <rt/time.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <thread>
@@ -22,21 +23,69 @@ using rt::task;
 using rt::metrics::worker_counters;
 using rt::test::counted;
 
-} // namespace
+task<void> nothing() {
+    co_return;
+}
 
-Test(park_counters, b179_b180_parks_and_unparks_differ_by_one_while_a_worker_sleeps) {
-    counted runtime(2);
-    runtime.block_on([]() -> task<void> {
-        co_await rt::sleep(1ms);
-    }());
+task<void> sleeps() {
+    co_await rt::sleep(1ms);
+}
+
+// Until each worker sleeps and has counted that: one more park than unparks. Returns the most parks
+// of one worker, and notes the fewest.
+std::uint64_t most_parks(counted& runtime, std::uint64_t* fewest) {
     runtime.wait_until_parked();
-    for (std::uint32_t i = 0; i < 2; ++i) {
-        // The park is counted after the state is shown.
+    std::uint64_t most = 0;
+    *fewest = UINT64_MAX;
+    for (std::uint32_t i = 0; i < runtime.pool().worker_count(); ++i) {
         const worker_counters& seen = *runtime.pool().view(i).counters;
+        // The park is counted after the state is shown.
         while (seen.parks.load_relaxed() != seen.unparks.load_relaxed() + 1) {
             std::this_thread::yield();
         }
-        cr_assert_geq(seen.parks.load_relaxed(), 1U);
+        most = std::max(most, seen.parks.load_relaxed());
+        *fewest = std::min(*fewest, seen.parks.load_relaxed());
+    }
+    return most;
+}
+
+} // namespace
+
+Test(park_counters, b179_every_worker_that_waits_for_a_timer_has_parked) {
+    counted current(0);
+    current.block_on(sleeps());
+    cr_assert_geq(current.sum(&worker_counters::parks), 1U);
+    for (const std::uint32_t workers : {1U, 2U, 4U}) {
+        counted runtime(workers);
+        runtime.block_on(sleeps());
+        std::uint64_t fewest = 0;
+        cr_assert_geq(most_parks(runtime, &fewest), 2U, "the one that slept until the timer");
+        cr_assert_geq(fewest, 1U);
+    }
+}
+
+Test(park_counters, b180_parks_and_unparks_differ_by_one_while_a_worker_sleeps) {
+    for (const std::uint32_t workers : {1U, 2U, 4U}) {
+        counted runtime(workers);
+        std::uint64_t fewest = 0;
+        cr_assert_eq(most_parks(runtime, &fewest), 1U, "nothing has happened yet");
+        cr_assert_eq(fewest, 1U);
+        runtime.block_on(nothing());
+        cr_assert_geq(most_parks(runtime, &fewest), 2U, "who was called has parked again");
+        runtime.end();
+        for (std::uint32_t i = 0; i < workers; ++i) {
+            const worker_counters& seen = *runtime.pool().view(i).counters;
+            cr_assert_eq(seen.parks.load_relaxed(), seen.unparks.load_relaxed());
+        }
+    }
+}
+
+Test(park_counters, b180_a_thread_that_leaves_block_on_is_not_parked) {
+    counted runtime(0);
+    cr_assert_eq(runtime.sum(&worker_counters::parks), 0U);
+    for (int i = 0; i < 3; ++i) {
+        runtime.block_on(sleeps());
+        cr_assert_eq(runtime.sum(&worker_counters::parks), runtime.sum(&worker_counters::unparks));
     }
 }
 

@@ -237,29 +237,6 @@ Test(runtime, b021_one_may_be_made_inside_a_task_and_used_outside) {
     });
 }
 
-// B095: Tokio panics when a runtime is dropped inside async code. Here it is allowed or refused
-// with a sentence that says what to do, but it is not an internal assertion.
-Test(runtime, b095_one_that_dies_inside_a_task_of_another_does_so_or_says_why_not) {
-    for (const std::uint32_t inner_workers : {0U, 1U}) {
-        for (const std::uint32_t outer_workers : {0U, 1U}) {
-            const captured got = capture([=] {
-                rt::runtime outer(with_workers(outer_workers));
-                outer.block_on([](std::uint32_t count) -> task<void> {
-                    const rt::runtime inner(with_workers(count));
-                    co_return;
-                }(inner_workers));
-            });
-            cr_assert(
-                got.has_exited() || (got.was_aborted() && got.says("destroy")),
-                "%u in %u: %s",
-                inner_workers,
-                outer_workers,
-                got.text.c_str()
-            );
-        }
-    }
-}
-
 Test(runtime, b095_one_that_dies_on_its_own_worker_aborts_with_advice) {
     for (const std::uint32_t workers : {0U, 1U}) {
         const captured got = capture([=] {

@@ -3,10 +3,12 @@
 // Shutdown with a deadline and in the background: what is reported, and what ends all the same.
 #include "support/runtimes.h"
 #include "support/test.h"
+#include "task/gate.h"
 
 #include <rt/blocking.h>
 #include <rt/detail/atomic.h>
 #include <rt/runtime.h>
+#include <rt/spawn.h>
 #include <rt/spawn_blocking.h>
 #include <rt/time.h>
 #include <rt/yield.h>
@@ -20,6 +22,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -207,6 +210,51 @@ Test(shutdown, b095_in_a_task_of_its_own_with_a_timeout_of_0) {
     rt::join_handle<void> task = runtime.get_handle().spawn(end_own_runtime(&runtime, true));
     while (!task.is_finished()) {
         std::this_thread::yield();
+    }
+}
+
+namespace {
+
+using ending = void (*)(std::unique_ptr<rt::runtime>*);
+
+rt::task<void> wait_at(rt::test::gate* at, rt::test::member /*owned*/) {
+    co_await at->wait();
+}
+
+// Ends a runtime and goes on, in the context of its own.
+rt::task<int> end_another(std::uint32_t workers, ending end, bool waits) {
+    rt::test::census counted;
+    rt::test::gate never;
+    auto other = std::make_unique<rt::runtime>(rt::test::with_workers(workers));
+    for (int i = 0; i < 10; ++i) {
+        other->get_handle().spawn(wait_at(&never, rt::test::member(counted))).detach();
+    }
+    end(&other);
+    cr_assert(!waits || counted.live.load_acquire() == 0);
+    while (counted.live.load_acquire() != 0) {
+        co_await rt::yield();
+    }
+    co_await rt::sleep(1ms);
+    co_return co_await rt::spawn(one());
+}
+
+} // namespace
+
+// Tokio refuses to drop a runtime there. Here the worker waits, as for anything that blocks.
+Test(shutdown, b095_of_another_runtime_in_a_task) {
+    const std::pair<ending, bool> all[] = {
+        {[](auto* other) { other->reset(); }, true},
+        {[](auto* other) { cr_assert((*other)->shut_down(1h).is_complete); }, true},
+        {[](auto* other) { static_cast<void>((*other)->shut_down(0ns)); }, false},
+        {[](auto* other) { (*other)->shut_down_in_background(); }, false},
+    };
+    for (const auto& [end, waits] : all) {
+        for (const std::uint32_t inner : {0U, 1U, 2U}) {
+            for (const std::uint32_t outer : {0U, 1U, 2U}) {
+                rt::runtime runtime(rt::test::with_workers(outer));
+                cr_assert_eq(runtime.block_on(end_another(inner, end, waits)), 1);
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 #include <rt/net/tcp.h>
 #include <rt/runtime.h>
 #include <rt/spawn.h>
+#include <rt/sync/mpsc.h>
 #include <rt/time.h>
 
 #include <algorithm>
@@ -174,6 +175,52 @@ Test(tcp, echoes_among_many_connections) {
 Test(tcp, moves_megabytes_both_ways_at_once) {
     on_every_runtime([](const rt::config& config) {
         cr_assert(rt::block_on(config, exchange_both_ways(6'000'000)));
+    });
+}
+
+// ---- the end of a runtime ----
+
+namespace {
+
+using teller = rt::mpsc::unbounded_sender<int>;
+
+rt::task<void> greet_all(rt::tcp_listener listener, teller /*held*/) {
+    for (;;) {
+        rt::tcp_stream peer = rt::or_throw(co_await listener.accept());
+        rt::or_throw(co_await peer.write_all(rt::as_bytes("hello")));
+    }
+}
+
+// Tells how much it got from a server of its own, which goes on and waits for the next client.
+rt::task<void> serve_and_connect(teller to) {
+    rt::tcp_listener listener = listen_anywhere();
+    const rt::socket_address at = address_of(listener);
+    rt::spawn(greet_all, std::move(listener), to).detach();
+    rt::tcp_stream peer = rt::or_throw(co_await rt::tcp_stream::connect(at));
+    rt::buffer buffer(100);
+    int size = 0;
+    while (const std::size_t got = rt::or_throw(co_await peer.read(buffer))) {
+        size += static_cast<int>(got);
+    }
+    cr_assert(to.send(size).has_value());
+}
+
+} // namespace
+
+Test(tcp, b086_servers_end_with_their_runtime_and_their_channel_closes) {
+    on_every_runtime([](const rt::config& config) {
+        auto [to, from] = rt::mpsc::unbounded_channel<int>();
+        {
+            rt::runtime runtime(config);
+            runtime.get_handle().spawn(serve_and_connect(to)).detach();
+            runtime.block_on(serve_and_connect(std::move(to)));
+            runtime.block_on([](rt::mpsc::receiver<int>* of) -> rt::task<void> {
+                cr_assert(co_await of->recv() == 5);
+                cr_assert(co_await of->recv() == 5);
+            }(&from));
+            cr_assert(from.try_recv().error().is(EAGAIN), "two servers hold it");
+        }
+        cr_assert(from.try_recv().error() == rt::errc::closed);
     });
 }
 

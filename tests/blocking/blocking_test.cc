@@ -6,6 +6,7 @@
 // queued is seen in the pool's own counts. Nothing sleeps to let something happen.
 #include "blocking/closures.h"
 #include "blocking/pool.h"
+#include "blocking/test_job.h"
 #include "support/runtimes.h"
 #include "support/test.h"
 
@@ -14,16 +15,21 @@
 #include <rt/runtime.h>
 #include <rt/select.h>
 #include <rt/spawn.h>
+#include <rt/spawn_blocking.h>
+#include <rt/spawn_on.h>
 #include <rt/time.h>
 #include <rt/yield.h>
 
+#include <cerrno>
 #include <chrono>
 #include <coroutine>
 #include <latch>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include <sys/resource.h>
@@ -199,12 +205,37 @@ rt::task<void> spawn_and_leave(gate* through, rt::atomic<int>* ended) {
     co_await wait_for_start(through);
 }
 
+// On which threads a bound task and its closures are, and on which the task goes on.
+rt::task<std::vector<pid_t>> threads_of_closures() {
+    std::vector<pid_t> seen{gettid()};
+    seen.push_back(co_await rt::blocking([] { return gettid(); }));
+    seen.push_back(gettid());
+    seen.push_back(co_await rt::spawn_blocking([] { return gettid(); }));
+    seen.push_back(gettid());
+    co_return seen;
+}
+
+rt::task<std::vector<pid_t>> threads_of_local_closures() {
+    co_return co_await rt::spawn_local(threads_of_closures);
+}
+
 } // namespace
 
 Test(blocking, runs_the_closure_on_another_thread) {
     const auto [closure, task] = run(both_threads());
     cr_assert(closure != task);
     cr_assert(closure != gettid());
+}
+
+Test(blocking, b136_closures_of_local_tasks_run_on_another_thread) {
+    rt::test::on_every_runtime([](const rt::config& config) {
+        const std::vector<pid_t> seen = rt::block_on(config, threads_of_local_closures());
+        const pid_t worker = seen[0];
+        cr_assert(seen[2] == worker && seen[4] == worker);
+        for (const pid_t closure : {seen[1], seen[3]}) {
+            cr_assert(closure != worker && closure != gettid());
+        }
+    });
 }
 
 Test(blocking, moves_captures_and_value) {
@@ -282,6 +313,42 @@ Test(blocking, shutdown_waits_for_running_closures) {
     }
     opener.join();
     cr_assert_eq(ended.load_relaxed(), 7);
+}
+
+// What rt::blocking would throw; it cannot come so far, for the pool of a runtime ends after its
+// tasks. Neither the number nor the words alone make such an error.
+Test(blocking, b103_the_refusal_of_a_pool_that_has_ended_is_like_no_other_error) {
+    rt::offload::pool ended(1, std::chrono::milliseconds(1h), "t");
+    ended.shut_down();
+    test_job late([] {});
+    const rt::error refused = ended.submit(late).error();
+    cr_assert(refused.is_shut_down());
+    cr_assert(refused.as("elsewhere").is_shut_down());
+    cr_assert(rt::system_error(refused).why().is_shut_down());
+    const std::string text = refused.message();
+    cr_assert(text == "rt::blocking: the runtime is shutting down", "%s", text.c_str());
+    const char* const words = "the runtime is shutting down";
+    for (const rt::error& other : {
+             rt::error(static_cast<int>(rt::errc::shut_down), "rt::blocking"),
+             rt::error(ESHUTDOWN, words),
+             rt::error(ECANCELED, words),
+             rt::error(rt::errc::cancelled, words),
+             rt::error(rt::errc::timed_out, text.c_str()),
+             rt::error(rt::errc::closed, text.c_str()),
+         }) {
+        cr_assert_not(other.is_shut_down());
+        cr_assert_not(other == refused);
+    }
+}
+
+// A task that the end has cancelled is told of by another type.
+Test(blocking, b103_the_error_of_a_join_is_no_refusal) {
+    static_assert(!std::is_base_of_v<std::system_error, rt::join_error>);
+    auto runtime = std::make_unique<rt::runtime>(settings());
+    const rt::handle left = runtime->get_handle();
+    runtime.reset();
+    cr_assert_throw(left.spawn(five()).take(), rt::join_error);
+    cr_assert_throw(left.spawn_blocking([] { return 5; }).take(), rt::join_error);
 }
 
 // The pool refuses when it has no thread and cannot make one; the task learns it as an exception.

@@ -11,9 +11,11 @@
 #include <chrono>
 #include <functional>
 #include <latch>
+#include <memory>
 #include <optional>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -90,6 +92,80 @@ Test(pool_races, b153_no_thread_outlives_a_shutdown_that_races_with_a_submission
     submitter.join();
     cr_assert_eq(alive, 0);
     cr_assert_eq(ran.load_relaxed(), accepted);
+}
+
+// The thread that has been called is waking up when the pool ends: it counts as one that runs, and
+// the job is run, once.
+Test(pool_races, b154_a_thread_that_is_called_as_the_pool_ends_is_counted_once) {
+    for (int round = 0; round < 2000; ++round) {
+        pool workers(1, hours, "t");
+        rt::atomic<int> ran{0};
+        std::latch done(1);
+        job first([&] { ran.add_relaxed(1); }, &done);
+        job second([&] { ran.add_relaxed(1); });
+        cr_assert(workers.submit(first).has_value());
+        done.wait();
+        while (workers.read().idle == 0) {
+            std::this_thread::yield();
+        }
+        cr_assert(workers.submit(second).has_value());
+        cr_assert_leq(workers.read().idle, 1U);
+        for (int i = 0; i < round % 256; ++i) {
+            rt::compiler_barrier();
+        }
+        workers.shut_down();
+        const rt::offload::counts left = workers.read();
+        cr_assert(left.threads == 0 && left.idle == 0 && left.queued == 0);
+        cr_assert_eq(ran.load_relaxed(), 2);
+    }
+}
+
+// The only thread is held until the pool has ended for submitters, so that nothing of what was
+// accepted before has begun.
+Test(pool_races, b155_what_was_accepted_is_run_whichever_thread_ends_the_pool) {
+    for (const bool by_submitter : {true, false}) {
+        pool workers(1, hours, "t");
+        std::latch started(1);
+        std::latch go_on(1);
+        job holder([&] {
+            started.count_down();
+            go_on.wait();
+        });
+        cr_assert(workers.submit(holder).has_value());
+        started.wait();
+        rt::atomic<int> ran{0};
+        std::vector<std::unique_ptr<job>> jobs;
+        int accepted = 0;
+        const auto submit_one = [&] {
+            jobs.push_back(std::make_unique<job>([&] { ran.add_relaxed(1); }));
+            const bool is_accepted = workers.submit(*jobs.back()).has_value();
+            accepted += is_accepted ? 1 : 0;
+            return is_accepted;
+        };
+        for (int i = 0; i < 50; ++i) {
+            cr_assert(submit_one());
+        }
+        const auto let_go_once_refused = [&] {
+            while (submit_one()) {
+                std::this_thread::yield();
+            }
+            go_on.count_down();
+        };
+        const auto end = [&] {
+            workers.shut_down();
+        };
+        std::thread other;
+        if (by_submitter) {
+            other = std::thread(let_go_once_refused);
+            end();
+        } else {
+            other = std::thread(end);
+            let_go_once_refused();
+        }
+        other.join();
+        cr_assert_geq(accepted, 50);
+        cr_assert_eq(ran.load_relaxed(), accepted);
+    }
 }
 
 // While the only thread is being made, the job that it is for is withdrawn and ends, and another is

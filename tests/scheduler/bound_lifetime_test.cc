@@ -12,12 +12,15 @@
 #include <rt/runtime.h>
 #include <rt/spawn.h>
 #include <rt/spawn_on.h>
+#include <rt/sync/mutex.h>
 #include <rt/time.h>
 #include <rt/yield.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -241,6 +244,87 @@ Test(bound_lifetime, b100_one_that_a_destructor_spawns_during_the_end_is_destroy
         }());
         runtime.reset();
         cr_assert_eq(found.live.load_relaxed(), 0);
+    }
+}
+
+namespace {
+
+// Opens a gate that others wait at when it dies, under a lock that all of them take.
+class opener {
+public:
+    opener(gate* at, std::mutex* lock) noexcept
+        : at_(at)
+        , lock_(lock) {}
+    opener(opener&& other) noexcept
+        : at_(std::exchange(other.at_, nullptr))
+        , lock_(other.lock_) {}
+    ~opener() {
+        if (at_ != nullptr) {
+            const std::lock_guard guard(*lock_);
+            at_->open();
+        }
+    }
+
+private:
+    gate* at_;
+    std::mutex* lock_;
+};
+
+task<void> opens_when_it_dies(gate* waited, opener /*owned*/, resident self) {
+    self.look();
+    co_await waited->wait();
+}
+
+// Whoever is destroyed with the lock hands it to the next one.
+task<void> wants_and_keeps(rt::mutex* lock, gate* never, resident self) {
+    const rt::mutex::guard held = co_await lock->lock();
+    self.look();
+    co_await never->wait();
+}
+
+} // namespace
+
+Test(bound_lifetime, b146_destructors_that_wake_one_another_do_no_harm) {
+    constexpr std::size_t count = 60;
+    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
+        for (const std::uint32_t workers : {0U, 1U, 2U, 4U, 8U}) {
+            findings found;
+            std::mutex lock;
+            std::array<gate, count> gates;
+            rt::mutex handed_on;
+            gate never;
+            {
+                rt::runtime runtime(with_workers(workers, driver));
+                const rt::handle onto = runtime.get_handle();
+                for (std::size_t i = 0; i < count; ++i) {
+                    const std::uint32_t worker =
+                        static_cast<std::uint32_t>(i) % onto.worker_count();
+                    onto.spawn_on(
+                            worker,
+                            opens_when_it_dies(
+                                &gates[i],
+                                opener(&gates[(i + 1) % count], &lock),
+                                resident(&found, worker)
+                            )
+                    )
+                        .detach();
+                    onto.spawn_on(
+                            worker, wants_and_keeps(&handed_on, &never, resident(&found, worker))
+                    )
+                        .detach();
+                }
+                runtime.block_on(
+                    [](const std::array<gate, count>* all, const gate* held) -> task<void> {
+                        while (all->back().waiting() == 0 || held->waiting() == 0) {
+                            co_await rt::yield();
+                        }
+                    }(&gates, &never)
+                );
+            }
+            cr_assert_eq(found.faults.load_relaxed(), 0);
+            cr_assert_eq(found.live.load_relaxed(), 0);
+            cr_assert_not(handed_on.is_locked());
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 // Workers block signals, and nobody can say when another thread will have handled what kill(2)
 // sends. raise(3) runs the handler before it returns: tasks call it on a thread made for that, see
 // send().
+#include "base/captured.h"
 #include "support/runtimes.h"
 #include "support/test.h"
 
@@ -19,6 +20,7 @@
 #include <chrono>
 #include <csignal>
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <span>
 #include <thread>
@@ -230,6 +232,54 @@ Test(signal, several_runtimes_listen_at_once) {
     sender.join();
     cr_assert_eq(numbers[0], SIGUSR1);
     cr_assert_eq(numbers[1], SIGUSR1);
+}
+
+// Neither a runtime nor a listener that goes takes anything from one that waits.
+Test(signal, b227_a_runtime_that_goes_starves_nobody) {
+    on_every_runtime([](const rt::config& config) {
+        rt::atomic<int> ready{0};
+        rt::signals unused({SIGUSR1});
+        auto goes = std::make_unique<rt::runtime>(rt::test::settings());
+        goes->get_handle().spawn(receive_one(&ready)).detach();
+        int got = 0;
+        std::thread stays([&] { got = rt::block_on(config, receive_one(&ready)); });
+        while (ready.load_relaxed() != 2) {
+            std::this_thread::yield();
+        }
+        goes.reset();
+        unused.close();
+        send(SIGUSR1);
+        stays.join();
+        cr_assert_eq(got, SIGUSR1);
+        cr_assert(handler_of(SIGUSR1) == SIG_DFL);
+    });
+}
+
+Test(signal, b227_each_of_two_listeners_gets_two_in_a_row_coalesced) {
+    on_every_runtime([](const rt::config& config) {
+        rt::block_on(config, []() -> rt::task<void> {
+            rt::signals first({SIGUSR1});
+            rt::signals second({SIGUSR1});
+            for (int round = 0; round < 2; ++round) {
+                send(SIGUSR1);
+                send(SIGUSR1);
+                for (rt::signals* one : {&first, &second}) {
+                    cr_assert_eq(co_await receive(one), SIGUSR1);
+                    cr_assert_not(one->try_recv().has_value());
+                }
+            }
+        }());
+    });
+}
+
+Test(signal, b227_waiting_outside_a_task_aborts_with_advice) {
+    const rt::test::captured got = rt::test::capture([] {
+        rt::signals users({SIGUSR1});
+        auto waiting = users.recv();
+        waiting.handle().resume();
+    });
+    cr_assert(got.was_aborted());
+    cr_assert(got.says("outside a task"), "%s", got.text.c_str());
 }
 
 Test(signal, one_listener_may_be_used_by_one_runtime_after_another) {

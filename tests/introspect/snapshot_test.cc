@@ -14,13 +14,17 @@
 #include <rt/runtime.h>
 #include <rt/spawn.h>
 #include <rt/sync/mutex.h>
+#include <rt/sync/notify.h>
 #include <rt/sync/rwlock.h>
 #include <rt/time.h>
+#include <rt/yield.h>
 
 #include <chrono>
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
+#include <utility>
 
 using rt::introspect::observed;
 using rt::introspect::task_facts;
@@ -34,7 +38,7 @@ using namespace std::chrono_literals;
 
 constexpr std::uint64_t no_deadline = UINT64_MAX;
 
-// A core that only this test observes.
+// A core that only this test observes; of flavor::current_thread if it has 0 workers.
 class observed_core {
 public:
     explicit observed_core(std::uint32_t workers = 2)
@@ -60,6 +64,10 @@ public:
         );
     }
 
+    void block_on(rt::task<void> body) {
+        rt::detail::block_on(*core_, std::move(body), rt::detail::site::current());
+    }
+
     rt::detail::scheduler_base* bound_to(std::uint32_t worker) {
         return core_->workers().bound_to_or_fatal(worker);
     }
@@ -67,6 +75,7 @@ public:
 private:
     static rt::config settings(std::uint32_t workers) {
         rt::config made;
+        made.flavor = workers == 0 ? rt::flavor::current_thread : rt::flavor::multi_thread;
         made.workers = workers;
         made.pin = rt::pin_mode::none;
         made.introspect = false;
@@ -356,4 +365,128 @@ Test(snapshot, a_walk_during_churn_shows_each_lasting_task_once) {
         }
     }
     stop.store_release(true);
+}
+
+// ---- from inside, and while tasks are woken -----------------------------------------------------
+
+namespace {
+
+rt::task<void> yields_for_ever() {
+    for (;;) {
+        co_await rt::yield();
+    }
+}
+
+rt::task<void> calls_it() {
+    co_await yields_for_ever();
+}
+
+rt::task<void> calls_that() {
+    co_await calls_it();
+}
+
+rt::task<void> dumps_three_others() {
+    std::map<std::uint64_t, std::uint64_t> parents; // of those that are to be seen
+    const std::uint64_t self = *rt::current_task_id();
+    for (int i = 0; i < 3; ++i) {
+        rt::join_handle<void> child = rt::spawn(calls_that);
+        parents[child.id()] = self;
+        child.detach();
+    }
+    for (int i = 0; i < 3; ++i) {
+        co_await rt::yield();
+    }
+    int running = 0;
+    rt::introspect::site_cache sites;
+    walk_tasks(observed().read(), no_deadline, [&](const task_facts& task) {
+        cr_assert(task.is_consistent);
+        if (task.id == self) {
+            ++running;
+            cr_assert(task.state == task_state::running);
+            return;
+        }
+        cr_assert_eq(parents[task.id], task.parent_id);
+        cr_assert_eq(parents.erase(task.id), 1U);
+        cr_assert(task.state == task_state::ready);
+        cr_assert(task.stack.end == rt::introspect::async_stack::ending::root);
+        std::string chain;
+        for (const auto& frame : task.stack.frames) {
+            const std::string& function = sites.find(frame.site).function;
+            for (const char* const name : {"yields_for_ever", "calls_it", "calls_that"}) {
+                chain += function.find(name) != std::string::npos ? name + std::string(" ") : "";
+            }
+        }
+        cr_assert_str_eq(chain.c_str(), "yields_for_ever calls_it calls_that ");
+        cr_assert_eq(task.stack.frames.size(), 3U);
+    });
+    cr_assert_eq(running, 1);
+    cr_assert(parents.empty());
+}
+
+struct churn {
+    rt::atomic<bool> is_over{false};
+    rt::atomic<long> timers{0};
+    rt::atomic<long> wakes{0};
+    rt::notify changed;
+};
+
+rt::task<void> sleeps_again(churn* of) {
+    while (!of->is_over.load_acquire()) {
+        co_await rt::sleep(1ms);
+        of->timers.add_relaxed(1);
+    }
+}
+
+rt::task<void> waits_again(churn* of) {
+    while (!of->is_over.load_acquire()) {
+        co_await of->changed.notified();
+        of->wakes.add_relaxed(1);
+    }
+}
+
+} // namespace
+
+Test(snapshot, b196_a_task_sees_the_call_chains_of_the_others_on_current_thread) {
+    observed_core core(0);
+    core.block_on(dumps_three_others());
+}
+
+// The workers have no part in the walk, and a foreign thread wakes their tasks.
+Test(snapshot, b199_walks_while_timers_and_another_thread_wake_tasks) {
+    constexpr int each = 50;
+    churn shared; // goes after the core, whose tasks look at it
+    observed_core core;
+    for (int i = 0; i < each; ++i) {
+        core.spawn(sleeps_again(&shared));
+        core.spawn(waits_again(&shared));
+    }
+    std::thread waker([&] {
+        while (!shared.is_over.load_acquire()) {
+            shared.changed.notify_waiters();
+        }
+    });
+    const auto runtimes = observed().read();
+    long complete = 0; // stacks of tasks that stood still
+    for (int walks = 0; walks < 200 || shared.timers.load_relaxed() < 10 * each ||
+         shared.wakes.load_relaxed() < 10 * each || complete < each;
+         ++walks) {
+        std::map<std::uint64_t, int> times;
+        walk_tasks(runtimes, no_deadline, [&](const task_facts& task) {
+            ++times[task.id];
+            if (task.is_consistent && task.state == task_state::waiting) {
+                ++complete;
+                cr_assert_eq(task.stack.frames.size(), 1U);
+                cr_assert(task.stack.end == rt::introspect::async_stack::ending::root);
+            }
+        });
+        cr_assert_eq(times.size(), std::size_t{2 * each});
+        for (const auto& [id, count] : times) {
+            cr_assert_eq(count, 1);
+        }
+    }
+    shared.is_over.store_release(true);
+    waker.join();
+    while (rt::introspect::count_tasks_alive() != 0) {
+        shared.changed.notify_waiters();
+    }
 }

@@ -33,7 +33,9 @@ class interval;
 // Awaitable returned by interval::tick. Cancel: safe; the tick is not used up.
 class RT_API tick_awaiter : public sleep_awaiter {
 public:
-    explicit tick_awaiter(interval& owner) noexcept;
+    explicit tick_awaiter(interval& owner) noexcept
+        : sleep_awaiter(0)
+        , owner_(&owner) {}
 
     [[nodiscard]] bool await_ready() noexcept;
     template<typename Promise>

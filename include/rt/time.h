@@ -94,6 +94,10 @@ public:
     // The same as a part of rt::select or rt::join.
     [[nodiscard]] rt::task<void> as_task() const { return run(deadline_ns_); }
 
+protected:
+    // For one that learns its deadline when it is awaited.
+    void set_deadline(std::uint64_t deadline_ns) noexcept { deadline_ns_ = deadline_ns; }
+
 private:
     static rt::task<void> run(std::uint64_t deadline_ns) { co_await sleep_awaiter(deadline_ns); }
 

@@ -46,12 +46,9 @@ clock::time_point interval::advance(clock::time_point now) noexcept {
     return due;
 }
 
-tick_awaiter::tick_awaiter(interval& owner) noexcept
-    : sleep_awaiter(detail::to_ns(owner.next_.time_since_epoch()))
-    , owner_(&owner) {
-}
-
+// The interval may have been reset since tick() was called.
 bool tick_awaiter::await_ready() noexcept {
+    set_deadline(detail::to_ns(owner_->next_.time_since_epoch()));
     is_due_ = clock::now() >= owner_->next_;
     return is_due_ && detail::consume_budget();
 }

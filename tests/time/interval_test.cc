@@ -83,6 +83,10 @@ task<times> resets() {
     seen.push_back(ms_since(start)); // 1000
     co_await ticks.tick();
     seen.push_back(ms_since(start)); // 1100
+    rt::tick_awaiter made_before = ticks.tick();
+    ticks.reset_after(5ms);
+    co_await made_before;
+    seen.push_back(ms_since(start)); // 1105
     co_return seen;
 }
 
@@ -164,7 +168,7 @@ Test(interval, b217_a_period_that_is_not_positive_aborts_with_advice) {
 }
 
 Test(interval, b218_resets_restart_the_phase_as_named) {
-    const times expected{50, 180, 180, 200, 1000, 1100};
+    const times expected{50, 180, 180, 200, 1000, 1100, 1105};
     cr_assert(rt::block_on(paused(), resets()) == expected);
 }
 

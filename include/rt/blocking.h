@@ -72,6 +72,9 @@ public:
     explicit blocking_awaiter(F&& function)
         : blocking_wait(&call)
         , function_(std::move(function)) {}
+    // As long as it has not been awaited.
+    blocking_awaiter(blocking_awaiter&& other) noexcept(std::is_nothrow_move_constructible_v<F>)
+        : blocking_awaiter(std::move(other.function_)) {}
 
     bool await_ready() const noexcept { return false; }
 

@@ -12,7 +12,6 @@
 #pragma once
 
 #include <rt/detail/config.h>
-#include <rt/task.h>
 #include <rt/time.h>
 
 #include <chrono>
@@ -47,12 +46,7 @@ public:
     }
     clock::time_point await_resume() noexcept;
 
-    // The same as a part of rt::select or rt::join.
-    [[nodiscard]] rt::task<clock::time_point> as_task() const { return run(owner_); }
-
 private:
-    static rt::task<clock::time_point> run(interval* owner);
-
     interval* owner_;
     bool is_due_ = false;
 };
@@ -91,9 +85,5 @@ private:
     clock::duration period_;
     missed_ticks on_missed_ = missed_ticks::burst;
 };
-
-inline rt::task<clock::time_point> tick_awaiter::run(interval* owner) {
-    co_return co_await owner->tick();
-}
 
 } // namespace rt

@@ -79,6 +79,8 @@ protected:
         explicit wait(join_set_base& set) noexcept
             : wait_node(&on_cancel)
             , set_(set) {}
+        wait(wait&& other) noexcept // as long as it has not been awaited
+            : wait(other.set_) {}
 
         bool await_ready() noexcept;
         template<typename Promise>

@@ -50,6 +50,8 @@ public:
     explicit scope_join(branch_group& group) noexcept
         : wait_node(&on_cancel)
         , group_(group) {}
+    scope_join(scope_join&& other) noexcept // as long as it has not been awaited
+        : scope_join(other.group_) {}
 
     bool await_ready() const noexcept { return group_.child_count() == 0; }
     template<typename Promise>

@@ -8,7 +8,8 @@
 //     if (next.index() == 1) { ... }
 //
 // The parts run on the task's worker, one at a time, and may share its locals without a lock; for
-// parallel work see rt/scope.h. A part is an rt::task, a join handle, a sleep or a timeout.
+// parallel work see rt/scope.h. A part is an rt::task, or anything else that can be awaited: see
+// rt/detail/part.h.
 //
 // Cancel: safe; asks every part to unwind and waits for it. So does the end of a select for the
 // parts that lost, and an exception in one part of a join for the others: no part outlives the
@@ -16,12 +17,12 @@
 #pragma once
 
 #include <rt/detail/branches.h>
+#include <rt/detail/part.h>
 #include <rt/detail/promise.h>
 #include <rt/join.h>
 #include <rt/task.h>
 
 #include <array>
-#include <concepts>
 #include <cstddef>
 #include <new>
 #include <tuple>
@@ -49,30 +50,6 @@ struct selected<void> {
 };
 
 namespace detail {
-
-// An awaitable as a task. Others than these would be used after they have died.
-template<typename T>
-task<T> as_task(task<T>&& part) noexcept {
-    return std::move(part);
-}
-template<typename T>
-task<T> as_task(join_handle<T> part) {
-    co_return co_await std::move(part);
-}
-template<typename A>
-requires requires(A&& part) {
-    std::move(part).as_task();
-}
-auto as_task(A&& part) {
-    return std::move(part).as_task();
-}
-
-template<typename A>
-concept part = !std::is_lvalue_reference_v<A> && requires(A && one) {
-    as_task(std::move(one));
-};
-template<typename A>
-using part_value = typename decltype(as_task(std::declval<A&&>()))::value_type;
 
 template<typename T>
 using value_or_unit = std::conditional_t<std::is_void_v<T>, std::monostate, T>;

@@ -12,6 +12,7 @@
 #include <rt/detail/cancel.h>
 #include <rt/detail/config.h>
 #include <rt/detail/context.h>
+#include <rt/detail/part.h>
 #include <rt/detail/suspend.h>
 #include <rt/detail/timer.h>
 #include <rt/result.h>
@@ -83,6 +84,9 @@ public:
         : wait_node(&on_cancel)
         , timer_node(&on_fire)
         , deadline_ns_(deadline_ns) {}
+    // As long as it has not been awaited.
+    sleep_awaiter(sleep_awaiter&& other) noexcept
+        : sleep_awaiter(other.deadline_ns_) {}
 
     bool await_ready() const noexcept { return deadline_ns_ == 0; }
     template<typename Promise>
@@ -91,16 +95,11 @@ public:
     }
     void await_resume() const noexcept {}
 
-    // The same as a part of rt::select or rt::join.
-    [[nodiscard]] rt::task<void> as_task() const { return run(deadline_ns_); }
-
 protected:
     // For one that learns its deadline when it is awaited.
     void set_deadline(std::uint64_t deadline_ns) noexcept { deadline_ns_ = deadline_ns; }
 
 private:
-    static rt::task<void> run(std::uint64_t deadline_ns) { co_await sleep_awaiter(deadline_ns); }
-
     bool suspend(void* self) noexcept;
     static cancel_result on_cancel(wait_node* node) noexcept;
     static detail::task_header* on_fire(timer_node* node) noexcept;
@@ -156,6 +155,10 @@ public:
     timeout_awaiter(std::uint64_t deadline_ns, task<T>&& body) noexcept
         : deadline_ns_(deadline_ns)
         , body_(std::move(body)) {}
+    // As long as it has not been awaited.
+    timeout_awaiter(timeout_awaiter&& other) noexcept
+        : deadline_ns_(other.deadline_ns_)
+        , body_(std::move(other.body_)) {}
 
     bool await_ready() const noexcept { return !body_; }
 
@@ -181,36 +184,27 @@ public:
         }
     }
 
-    // The same as a part of rt::select or rt::join.
-    [[nodiscard]] task<timeout_result<T>> as_task() && {
-        return run(deadline_ns_, std::move(body_));
-    }
-
 private:
-    static task<timeout_result<T>> run(std::uint64_t deadline_ns, task<T> body) {
-        co_return co_await timeout_awaiter(deadline_ns, std::move(body));
-    }
-
     std::uint64_t deadline_ns_;
     task<T> body_;
 };
 
 } // namespace detail
 
-// Runs `body` for at most `duration`. When the time is up, the task's innermost operation inside
-// `body` is asked to stop, the frames of `body` are destroyed and the result is errc::timed_out.
-// A body that finishes first wins, even if the deadline has passed. An operation that completes
-// while it is being cancelled delivers its result.
-template<typename Rep, typename Period, typename T>
-[[nodiscard]] detail::timeout_awaiter<T>
-timeout(std::chrono::duration<Rep, Period> duration, task<T> body) noexcept {
-    return {detail::deadline_after(detail::to_ns(duration)), std::move(body)};
+// Runs `body`, which is what a part of rt::select may be, for at most `duration`. When the time is
+// up, the task's innermost operation inside `body` is asked to stop, the frames of `body` are
+// destroyed and the result is errc::timed_out. A body that finishes first wins, even if the
+// deadline has passed. An operation that completes while it is being cancelled delivers its result.
+template<typename Rep, typename Period, detail::part A>
+[[nodiscard]] detail::timeout_awaiter<detail::part_value<A>>
+timeout(std::chrono::duration<Rep, Period> duration, A&& body) {
+    return {detail::deadline_after(detail::to_ns(duration)), detail::as_task(std::move(body))};
 }
 
-template<typename T>
-[[nodiscard]] detail::timeout_awaiter<T>
-timeout_at(clock::time_point deadline, task<T> body) noexcept {
-    return {detail::to_ns(deadline.time_since_epoch()), std::move(body)};
+template<detail::part A>
+[[nodiscard]] detail::timeout_awaiter<detail::part_value<A>>
+timeout_at(clock::time_point deadline, A&& body) {
+    return {detail::to_ns(deadline.time_since_epoch()), detail::as_task(std::move(body))};
 }
 
 } // namespace rt

@@ -16,6 +16,7 @@
 #include <rt/detail/atomic.h>
 #include <rt/detail/suspend.h>
 #include <rt/runtime.h>
+#include <rt/task.h>
 
 #include <algorithm>
 #include <coroutine>
@@ -170,6 +171,11 @@ void on_each_flavor(Body body) {
         runtime instance(with_workers(workers));
         body(instance);
     }
+}
+
+// Runs what `body` returns on each of these.
+inline void on_each_flavor_run(task<void> (*body)()) {
+    on_each_flavor([body](runtime& instance) { instance.block_on(body()); });
 }
 
 } // namespace rt::test

@@ -136,8 +136,8 @@ task<bool> parts_see_it() {
         rt::join(
             []() -> task<void> {
                 for (;;) {
-                    static_cast<void>(co_await rt::timeout(1ms, rt::sleep(1h).as_task()));
-                    co_await number.scope(1, rt::sleep(1ms).as_task());
+                    static_cast<void>(co_await rt::timeout(1ms, rt::sleep(1h)));
+                    co_await number.scope(1, rt::join(rt::sleep(1ms)));
                 }
             }(),
             rt::sleep(1h)

@@ -36,8 +36,10 @@ public:
         , source_(source)
         , limit_(limit)
         , which_(which) {}
-    ready_awaiter(const ready_awaiter&) = delete;
-    ready_awaiter& operator=(const ready_awaiter&) = delete;
+    // As long as it has not been awaited.
+    ready_awaiter(ready_awaiter&& other) noexcept
+        : ready_awaiter(other.source_, other.which_, other.limit_) {}
+    ready_awaiter& operator=(ready_awaiter&&) = delete;
     ~ready_awaiter() {
         if (is_limited_) {
             end_limit();

@@ -67,6 +67,8 @@ public:
         : sync_wait(wait_type, core)
         , outcome_(core == nullptr ? mpsc_outcome::closed : mpsc_outcome::full)
         , reserves_(reserves) {}
+    mpsc_send_wait(mpsc_send_wait&& other) noexcept
+        : mpsc_send_wait(other.core(), other.reserves_) {}
 
     template<typename Promise>
     bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
@@ -111,6 +113,8 @@ class RT_API mpsc_receive_wait : public sync_wait {
 public:
     explicit mpsc_receive_wait(mpsc_core* core) noexcept
         : sync_wait(wait_type, core) {}
+    mpsc_receive_wait(mpsc_receive_wait&& other) noexcept
+        : mpsc_receive_wait(other.core()) {}
 
     bool await_ready() noexcept;
     template<typename Promise>

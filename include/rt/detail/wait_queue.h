@@ -61,6 +61,9 @@ protected:
         : wait_node(type.cancel)
         , type_(&type)
         , object_(object) {}
+    // As long as it has not been awaited: see rt/detail/part.h.
+    sync_wait(sync_wait&& other) noexcept
+        : sync_wait(*other.type_, other.object_) {}
     ~sync_wait() = default;
 
     // The beginning of every await_ready. False: the task has to yield first.

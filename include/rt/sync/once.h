@@ -105,8 +105,8 @@ public:
         : gate_(gate)
         , body_(std::move(body))
         , result_(std::move(result)) {}
-    once_awaiter(const once_awaiter&) = delete;
-    once_awaiter& operator=(const once_awaiter&) = delete;
+    once_awaiter(once_awaiter&&) = default; // as long as it has not been awaited
+    once_awaiter& operator=(once_awaiter&&) = delete;
 
     // Without budget the body yields, at the gate.
     bool await_ready() const noexcept { return gate_.is_done() && consume_budget(); }

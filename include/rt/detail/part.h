@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+//
+// Parts: what rt::join, rt::try_join, rt::select and rt::timeout are given, and how it becomes the
+// coroutine that they run.
+//
+// A part is an rt::task, which is that coroutine already, or anything else that can be awaited and
+// moved: the operations of locks, channels, sockets and timers, join handles, rt::blocking, and
+// awaitables of the user's own. It is moved into the frame of a coroutine that awaits it and does
+// nothing else. So a part may be made in one expression and awaited in a later one, what it has
+// noted down when it was made comes along (the round of rt::notify, the value of a send), and it
+// costs one frame, whose leaf is the operation itself: what a dump says of the wait is the same as
+// without the part around it. What the operation refers to stays where it is: the lock, the
+// channel, the interval.
+//
+// That is why the awaiters of the library can be moved: before they are awaited, and not after.
+//
+// Rejected: a conversion to a task in each awaiter, which would be the same three lines twenty
+// times, with the arguments of the operation written down once more; and to refer to the awaiter
+// where it is, which would save the move, but dies with the expression that made it.
+#pragma once
+
+#include <rt/detail/promise.h>
+#include <rt/task.h>
+
+#include <concepts>
+#include <coroutine>
+#include <functional>
+#include <type_traits>
+#include <utility>
+
+namespace rt::detail {
+
+// What co_await makes of `awaitable`. Only its type is of interest.
+template<typename A>
+decltype(auto) awaiter_of(A&& awaitable) {
+    if constexpr (requires { std::forward<A>(awaitable).operator co_await(); }) {
+        return std::forward<A>(awaitable).operator co_await();
+    } else if constexpr (requires { operator co_await(std::forward<A>(awaitable)); }) {
+        return operator co_await(std::forward<A>(awaitable));
+    } else {
+        return std::forward<A>(awaitable);
+    }
+}
+
+template<typename A>
+concept awaiter = requires(A& one, std::coroutine_handle<task_promise<void>> self) {
+    static_cast<bool>(one.await_ready());
+    one.await_suspend(self);
+    one.await_resume();
+};
+
+template<typename A>
+concept part = !std::is_lvalue_reference_v<A> && std::move_constructible<A> && requires(A && one) {
+    requires awaiter<std::remove_reference_t<decltype(awaiter_of(std::move(one)))>>;
+};
+
+// What a part yields, as a task can: a std::reference_wrapper in place of a reference.
+template<typename T>
+struct owned_value {
+    using type = std::remove_cv_t<T>;
+};
+template<typename T>
+struct owned_value<T&> {
+    using type = std::reference_wrapper<T>;
+};
+template<typename T>
+struct owned_value<T&&> {
+    using type = std::remove_cv_t<T>;
+};
+template<typename A>
+using part_value =
+    typename owned_value<decltype(awaiter_of(std::declval<A&&>()).await_resume())>::type;
+
+template<part A>
+task<part_value<A>> run_part(A operation) {
+    co_return co_await std::move(operation);
+}
+
+template<typename T>
+task<T> as_task(task<T>&& body) noexcept {
+    return std::move(body);
+}
+template<part A>
+task<part_value<A>> as_task(A&& operation) {
+    return run_part<std::remove_cvref_t<A>>(std::move(operation));
+}
+
+} // namespace rt::detail

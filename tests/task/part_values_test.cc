@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+//
+// Parts that are no tasks (rt/detail/part.h): what they yield, what of the operation they bring
+// along, and what they cost. That every operation is one: tests/sync/parts_test.cc.
+#include "support/test.h"
+#include "sync/waiting.h"
+#include "task/gate.h"
+
+#include <rt/blocking.h>
+#include <rt/detail/part.h>
+#include <rt/detail/promise.h>
+#include <rt/interval.h>
+#include <rt/runtime.h>
+#include <rt/scope.h>
+#include <rt/select.h>
+#include <rt/spawn.h>
+#include <rt/sync.h>
+#include <rt/time.h>
+#include <rt/try_join.h>
+#include <rt/yield.h>
+
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace {
+
+using namespace std::chrono_literals;
+using rt::task;
+using rt::test::gate;
+using rt::test::on_each_flavor_run;
+using rt::test::until_waiting;
+
+template<typename A>
+constexpr bool is_part = rt::detail::part<A>;
+
+static_assert(is_part<rt::mutex::lock_awaiter> && !is_part<rt::mutex::lock_awaiter&>);
+static_assert(is_part<rt::join_handle<int>> && !is_part<rt::join_handle<int>&>);
+static_assert(is_part<rt::oneshot::receiver<int>>);
+static_assert(!is_part<gate::waiter>, "it cannot be moved");
+static_assert(!is_part<int>);
+
+// An awaitable of the user's, by the operator in its namespace.
+struct ready_number {
+    int number;
+};
+struct ready_awaiter {
+    bool await_ready() const noexcept { return true; }
+    void await_suspend(std::coroutine_handle<> /*self*/) const noexcept {}
+    int&& await_resume() noexcept { return std::move(number); }
+
+    int number;
+};
+ready_awaiter operator co_await(ready_number of) noexcept {
+    return {of.number};
+}
+
+task<int> five() {
+    co_return 5;
+}
+
+task<void> yields_what_the_operation_yields() {
+    rt::once_cell<int> cell;
+    auto [of_cell, of_user, of_task, of_closure] = co_await rt::join(
+        cell.get_or_init(&five), ready_number{6}, rt::spawn(five), rt::blocking([] {
+            return std::make_unique<int>(7);
+        })
+    );
+    static_assert(std::is_same_v<decltype(of_cell), std::reference_wrapper<int>>);
+    static_assert(std::is_same_v<decltype(of_user), int>);
+    cr_assert_eq(&of_cell.get(), cell.get());
+    cr_assert(of_user == 6 && of_task == 5 && *of_closure == 7);
+    const rt::result<int> in_time = co_await rt::timeout(1h, rt::spawn(five));
+    cr_assert(in_time && *in_time == 5);
+
+    // What a result is stays one; what is none becomes one.
+    auto [tx, rx] = rt::mpsc::channel<int>(1);
+    const rt::result<int> none = co_await rt::timeout(0s, rx.recv());
+    cr_assert(!none && none.error().is_timed_out());
+    const rt::result<void> nested = co_await rt::timeout(1h, rt::timeout(1h, rt::consume_budget()));
+    cr_assert(nested);
+    const auto both = co_await rt::try_join(tx.send(1), rx.recv());
+    cr_assert(both && std::get<1>(*both) == 1);
+}
+
+// Its place among the waiting is that of the call, not of the first turn of the part.
+task<void> notified_counts_from_its_call() {
+    rt::notify bell;
+    auto before = bell.notified();
+    auto again = bell.notified();
+    auto selected = rt::select(bell.notified(), rt::sleep(1h));
+    bell.notify_waiters();
+    cr_assert(co_await rt::timeout(0s, std::move(before)));
+    const auto won = co_await rt::select(rt::biased, std::move(again), rt::yield());
+    cr_assert_eq(won.index(), 0);
+    cr_assert_eq((co_await std::move(selected)).index(), 0);
+    cr_assert(!co_await rt::timeout(0s, bell.notified()));
+}
+
+// Made in one statement, awaited in another one, after what it was made of has changed.
+task<void> may_be_awaited_later() {
+    auto [tx, rx] = rt::mpsc::channel<std::string>(1);
+    const std::string text(100, 'x');
+    auto sending = rt::timeout(1h, tx.send(text));
+    auto receiving = rt::select(rx.recv(), rt::sleep(1h));
+    cr_assert(co_await std::move(sending));
+    auto won = co_await std::move(receiving);
+    cr_assert_eq(won.index(), 0);
+    cr_assert(std::get<0>(won).value() == text);
+
+    rt::interval ticks(rt::clock::now(), 1h);
+    auto tick = rt::timeout(1ms, ticks.tick());
+    ticks.reset();
+    cr_assert(!co_await std::move(tick), "the interval was reset before it was awaited");
+}
+
+// A receiver that is given away ends with the part.
+task<void> takes_the_receiver_itself() {
+    auto [tx, rx] = rt::oneshot::channel<int>();
+    cr_assert(!co_await rt::timeout(0s, std::move(rx)));
+    cr_assert(tx.is_closed());
+}
+
+task<void> joins_its_children_in_time() {
+    bool is_late = false;
+    co_await rt::scope::run([&is_late](rt::scope& children) -> task<void> {
+        gate at;
+        children.spawn([](gate* closed) -> task<void> { co_await closed->wait(); }, &at);
+        is_late = !co_await rt::timeout(1ms, children.join());
+        at.open();
+        cr_assert(co_await rt::timeout(1h, children.join()));
+    });
+    cr_assert(is_late);
+}
+
+task<void> receives_in_time(rt::mpsc::receiver<int>* from) {
+    static_cast<void>(co_await rt::timeout(1h, from->recv()));
+}
+
+// One frame between the task's own and the operation; the task waits for what the operation does.
+task<void> costs_one_frame() {
+    auto [tx, rx] = rt::mpsc::channel<int>(1);
+    rt::join_handle<void> waiter = rt::spawn(receives_in_time, &rx);
+    co_await until_waiting(waiter);
+    const rt::detail::task_header* const header = waiter.header();
+    cr_assert(header->waits_for == rt::detail::wait_kind::channel_receive);
+    const auto root = reinterpret_cast<std::uintptr_t>(header->live.frame);
+    cr_assert_eq(rt::detail::frame_of(header->resume)->continuation, root);
+    rt::or_throw(tx.try_send(1));
+    co_await std::move(waiter);
+}
+
+} // namespace
+
+Test(part_values, yield_what_the_operation_yields) {
+    on_each_flavor_run(&yields_what_the_operation_yields);
+}
+
+Test(part_values, notified_counts_from_its_call) {
+    on_each_flavor_run(&notified_counts_from_its_call);
+}
+
+Test(part_values, may_be_awaited_later) {
+    on_each_flavor_run(&may_be_awaited_later);
+    on_each_flavor_run(&takes_the_receiver_itself);
+}
+
+Test(part_values, a_scope_joins_its_children_in_time) {
+    on_each_flavor_run(&joins_its_children_in_time);
+}
+
+Test(part_values, a_deadline_costs_one_frame_and_hides_no_wait) {
+    on_each_flavor_run(&costs_one_frame);
+}

@@ -145,7 +145,7 @@ requires(sizeof...(A) > 0)
 
 /// Runs all parts until the first has ended, with a value or an exception, which is rethrown; then
 /// cancels the others and waits until they have unwound. Yields a std::variant whose index() is the
-/// winner's. A part that completes while it is being cancelled has its value destroyed.
+/// winner's. Parts that have lost take nothing: what they were woken for stays, or goes back.
 template<detail::part... A>
 requires(sizeof...(A) > 0) [[nodiscard]] auto select(A&&... parts) {
     const auto at = detail::site::current();

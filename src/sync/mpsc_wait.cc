@@ -96,7 +96,8 @@ void mpsc_core::refill() noexcept {
     }
 }
 
-const sync_wait_type mpsc_send_wait::wait_type{&enroll, &withdraw, wait_kind::channel_send};
+const sync_wait_type mpsc_send_wait::wait_type{
+    &enroll, &withdraw, wait_kind::channel_send, &give_back};
 
 bool mpsc_send_wait::enroll(sync_wait* waiter) noexcept {
     auto* const self = static_cast<mpsc_send_wait*>(waiter);
@@ -117,6 +118,14 @@ wait_node::cancel_result mpsc_send_wait::withdraw(wait_node* node) noexcept {
         core->refill(); // it may have stood before others that want less
     }
     return cancel_result::detached;
+}
+
+// A value that was sent stays sent.
+void mpsc_send_wait::give_back(sync_wait* waiter) noexcept {
+    auto* const self = static_cast<mpsc_send_wait*>(waiter);
+    if (self->is_reservation() && self->outcome_ == mpsc_outcome::granted) {
+        self->core()->unreserve(self->reserves_);
+    }
 }
 
 // ---- for a value --------------------------------------------------------------------------------

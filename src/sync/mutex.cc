@@ -10,7 +10,8 @@
 
 namespace rt {
 
-const detail::sync_wait_type mutex::wait_type{&enroll, &withdraw, detail::wait_kind::mutex};
+const detail::sync_wait_type mutex::wait_type{
+    &enroll, &withdraw, detail::wait_kind::mutex, &give_back};
 
 bool mutex::enroll(detail::sync_wait* waiter) noexcept {
     mutex* const self = static_cast<lock_awaiter*>(waiter)->target();
@@ -40,6 +41,10 @@ detail::wait_node::cancel_result mutex::withdraw(detail::wait_node* node) noexce
         self->state_.store_relaxed(held); // the holder's next change orders what follows
     }
     return detail::wait_node::cancel_result::detached;
+}
+
+void mutex::give_back(detail::sync_wait* waiter) noexcept {
+    static_cast<lock_awaiter*>(waiter)->target()->release();
 }
 
 // The mutex may be destroyed by whoever takes it next, so it is freed by the last access to it and

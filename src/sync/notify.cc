@@ -10,7 +10,8 @@
 
 namespace rt {
 
-const detail::sync_wait_type notify::wait_type{&enroll, &withdraw, detail::wait_kind::notify};
+const detail::sync_wait_type notify::wait_type{
+    &enroll, &withdraw, detail::wait_kind::notify, &give_back};
 
 // Whether a permit has come since the word was `seen`. A task that has taken a few, one after
 // another in this turn, looks for a moment: who notifies it is at work on another CPU, and to wait
@@ -62,6 +63,7 @@ bool notify::enroll(detail::sync_wait* waiter) noexcept {
             break;
         }
     }
+    awaiter->seen_ = round;
     self->waiters_.push_back(waiter);
     return true;
 }
@@ -79,6 +81,16 @@ detail::wait_node::cancel_result notify::withdraw(detail::wait_node* node) noexc
     return detail::wait_node::cancel_result::detached;
 }
 
+// A notification for one is for another one now; one for all is not missed by anybody.
+void notify::give_back(detail::sync_wait* waiter) noexcept {
+    auto* const awaiter = static_cast<notified_awaiter*>(waiter);
+    if ((awaiter->seen_ & waiting) != 0) {
+        awaiter->target()->notify_last();
+    } else if ((awaiter->seen_ & permit) != 0) {
+        awaiter->target()->notify_one();
+    }
+}
+
 void notify::wake_one(bool newest) noexcept {
     detail::sync_guard hold(lock_);
     if (try_keep()) {
@@ -94,6 +106,7 @@ void notify::wake_one(bool newest) noexcept {
     if (waiters_.is_empty()) {
         word_.and_relaxed(~waiting); // relaxed: the waiter is told by its wake-up
     }
+    static_cast<notified_awaiter*>(chosen)->seen_ |= newest ? permit | waiting : permit;
     hold.unlock();
     detail::sync_wait::wake(chosen);
 }

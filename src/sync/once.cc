@@ -11,7 +11,7 @@
 
 namespace rt::detail {
 
-const sync_wait_type once_gate::wait_type{&enroll, &withdraw, wait_kind::mutex};
+const sync_wait_type once_gate::wait_type{&enroll, &withdraw, wait_kind::mutex, &give_back};
 
 bool once_gate::try_enter() noexcept {
     std::uint32_t seen = empty;
@@ -43,6 +43,10 @@ wait_node::cancel_result once_gate::withdraw(wait_node* node) noexcept {
     const sync_guard hold(waiter->gate()->lock_);
     return waiter->gate()->waiters_.remove(waiter) ? wait_node::cancel_result::detached
                                                    : wait_node::cancel_result::in_flight;
+}
+
+void once_gate::give_back(sync_wait* waiter) noexcept {
+    static_cast<void>(static_cast<enter_awaiter*>(waiter)->await_resume());
 }
 
 void once_gate::finish() noexcept {

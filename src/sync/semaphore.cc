@@ -10,8 +10,9 @@
 
 namespace rt::detail {
 
-const sync_wait_type permit_wait::semaphore_type{&enroll, &withdraw, wait_kind::semaphore};
-const sync_wait_type permit_wait::rwlock_type{&enroll, &withdraw, wait_kind::mutex};
+const sync_wait_type permit_wait::semaphore_type{
+    &enroll, &withdraw, wait_kind::semaphore, &give_back};
+const sync_wait_type permit_wait::rwlock_type{&enroll, &withdraw, wait_kind::mutex, &give_back};
 
 bool permit_wait::enroll(sync_wait* waiter) noexcept {
     auto* const self = static_cast<permit_wait*>(waiter);
@@ -21,6 +22,13 @@ bool permit_wait::enroll(sync_wait* waiter) noexcept {
 wait_node::cancel_result permit_wait::withdraw(wait_node* node) noexcept {
     auto* const self = static_cast<permit_wait*>(node);
     return self->pool()->withdraw(self) ? cancel_result::detached : cancel_result::in_flight;
+}
+
+void permit_wait::give_back(sync_wait* waiter) noexcept {
+    auto* const self = static_cast<permit_wait*>(waiter);
+    if (!self->is_refused_) {
+        self->pool()->release(self->count_);
+    }
 }
 
 bool permit_pool::enroll(permit_wait* waiter) noexcept {

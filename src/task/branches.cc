@@ -120,6 +120,24 @@ void branch_group::shuffle() noexcept {
 }
 
 void branch_group::cancel_members() noexcept {
+    lose_branches();
+    ask_members();
+}
+
+// Rule 6 of rt/detail/header.h.
+void branch_group::lose_branches() noexcept {
+    if (is_settled_) {
+        return;
+    }
+    is_settled_ = true;
+    for (std::size_t i = 0; i < branch_count_; ++i) {
+        slots_[i]->state.or_relaxed(state_lost); // relaxed: read in turn(), by this task
+    }
+}
+
+// Asks members whose values are still wanted, because the task is cancelled and not the group: it
+// will be whole if each branch, or for first_end one of them, has been woken already and ends.
+void branch_group::ask_members() noexcept {
     if (is_cancelling_) {
         return;
     }
@@ -127,6 +145,9 @@ void branch_group::cancel_members() noexcept {
     for (std::size_t i = 0; i < branch_count_; ++i) {
         if (request_cancel(slots_[i], state_aborted)) {
             inbox_.push(slots_[i], inbox::wake_order::first);
+            if (policy_ == group_policy::first_failure && branch_count_ > 1) {
+                lose_branches(); // without this one the others are of no use
+            }
         }
     }
     // A child that ends meanwhile stays in the list until its end has been taken from the inbox.
@@ -154,6 +175,9 @@ void branch_group::end_branch(task_header* branch) noexcept {
     --live_;
     if (branch->ended == outcome::cancelled) {
         has_loss_ = true;
+        if (policy_ == group_policy::first_failure) {
+            lose_branches();
+        }
         return;
     }
     const bool decides = policy_ == group_policy::first_end || branch->ended == outcome::exception;
@@ -230,12 +254,28 @@ task_header* branch_group::choose(task_header*& list) const noexcept {
     return std::exchange(list, list->queue_next);
 }
 
+// What a cancellation of the task means to branches that have been woken, before any of them runs.
+void branch_group::heed(std::uint64_t state) noexcept {
+    if ((state & state_lost) != 0 && policy_ != group_policy::shielded) {
+        is_task_cancelled_ = true;
+        cancel_members(); // the task is a branch that has lost, and so have its own
+        return;
+    }
+    // A part of a join takes nothing if another one still waits, as in the first turn none does.
+    if ((state & cancel_bits) != 0 && policy_ == group_policy::first_failure &&
+        !is_task_cancelled_ && branch_count_ > 1 && slots_[0]->polls != 0) {
+        is_task_cancelled_ = true;
+        ask_members();
+    }
+}
+
 // Runs each branch that is ready once, as a part of the turn of the task that owns the group.
 void branch_group::turn() noexcept {
     context& self = this_thread;
     task_header* const owner = self.task;
     const std::uint32_t budget = self.budget;
     is_starved_ = false;
+    heed(owner->state.load_acquire()); // acquire: pairs with request_cancel
     do {
         shall_rerun_ = false;
         task_header* list = take_ready();
@@ -269,7 +309,7 @@ bool branch_group::suspend(void* self) noexcept {
     const bool is_asked = (owner->state.load_acquire() & cancel_bits) != 0;
     if (is_asked && policy_ != group_policy::shielded && !is_task_cancelled_) {
         is_task_cancelled_ = true;
-        cancel_members();
+        ask_members();
         return false; // they unwind in the next turn
     }
     if (ready_first_ == nullptr && consume_budget()) {
@@ -295,7 +335,7 @@ wait_node::cancel_result branch_group::on_cancel(wait_node* node) noexcept {
 wait_node::cancel_result branch_group::let_go() noexcept {
     is_task_cancelled_ = true;
     const bool is_ours = inbox_.retract();
-    cancel_members();
+    ask_members();
     if (!is_ours) {
         return cancel_result::in_flight;
     }

@@ -14,6 +14,7 @@
 #include <rt/detail/frame.h>
 #include <rt/detail/promise.h>
 #include <rt/detail/result_slot.h>
+#include <rt/detail/wait_queue.h>
 #include <rt/hooks.h>
 #include <rt/spawn.h>
 
@@ -25,6 +26,7 @@ namespace {
 
 using detail::context;
 using detail::outcome;
+using detail::sync_wait;
 using detail::this_thread;
 using detail::wait_kind;
 using detail::wait_node;
@@ -40,6 +42,35 @@ std::uint64_t take_id() noexcept {
         self.last_task_id = self.next_task_id + id_block;
     }
     return self.next_task_id++;
+}
+
+// Rule 6 of the state word, for a branch that has been woken: whether nothing was given to it that
+// would be lost, or all of it has been given back.
+bool give_back(const task_header* task) noexcept {
+    switch (task->waits_for) {
+    case wait_kind::join:
+    case wait_kind::join_any:
+    case wait_kind::sleep:
+    case wait_kind::readable:
+    case wait_kind::writable:
+        return true;
+    case wait_kind::mutex:
+    case wait_kind::semaphore:
+    case wait_kind::notify:
+    case wait_kind::channel_send:
+    case wait_kind::channel_receive:
+    case wait_kind::oneshot:
+    case wait_kind::barrier:
+        sync_wait::give_back(static_cast<sync_wait*>(task->leaf));
+        return true;
+    default:
+        return false;
+    }
+}
+
+// Where a task goes on that was woken at `leaf` and is being cancelled.
+void* go_on(task_header* task, std::uint64_t state, void* leaf) noexcept {
+    return (state & detail::state_lost) != 0 && give_back(task) ? unwind(task) : leaf;
 }
 
 // Rule 4 of the state word. Returns the coroutine to go on with, or null.
@@ -60,7 +91,7 @@ void* settle_claim(task_header* task) noexcept {
         void* const leaf = task->resume;
         // acq_rel: acquire pairs with try_wake's release of woken; release publishes waiting again.
         if (task->state.cas_weak_acq_rel(state, next)) {
-            return woken ? leaf : nullptr;
+            return woken ? go_on(task, state, leaf) : nullptr;
         }
     }
 }
@@ -92,7 +123,7 @@ void* start_cancelled(task_header* task, std::uint64_t state) noexcept {
     if (task->polls == 1 || task->waits_for == wait_kind::yield) {
         return unwind(task);
     }
-    return task->resume;
+    return go_on(task, state, task->resume);
 }
 
 void* unwind(task_header* task) noexcept {

@@ -18,6 +18,7 @@ using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
 using rt_model::detail::state_complete;
+using rt_model::detail::state_lost;
 using rt_model::scenario::run_queue;
 
 // One thread looks at the data of all others and waits until it has seen them.
@@ -56,12 +57,14 @@ struct blocked {
 
 enum class manner : std::uint8_t { one, all, one_and_all };
 
-// Two tasks wait; one of them is aborted while somebody notifies.
+// Two tasks wait; one of them is aborted while somebody notifies. As a branch that is lost it does
+// not go on even if it was chosen: the notification is for the other one then.
 struct cancelled {
     static constexpr unsigned threads = 3;
 
-    explicit cancelled(manner what)
-        : how(what) {
+    explicit cancelled(manner what, bool lost = false)
+        : how(what)
+        , is_lost(lost) {
         rt_model::scenario::set_up_sync();
         for (unsigned i = 0; i < 2; ++i) {
             join[i] =
@@ -97,6 +100,9 @@ struct cancelled {
                 changed.notify_one(); // for those that had not begun to wait
             }
         } else {
+            if (is_lost) {
+                join[0].header()->state.or_acq_rel(state_lost);
+            }
             abort.abort();
         }
     }
@@ -111,6 +117,7 @@ struct cancelled {
     }
 
     const manner how;
+    const bool is_lost;
     run_queue queue;
     rt_model::notify changed;
     rt_model::atomic<unsigned> data;
@@ -180,10 +187,13 @@ Test(notify_model, a_cancelled_wait_loses_no_notification) {
     rt::model::skip_with_sanitizers();
     expect_good<cancelled>("notify_one, abort", bounded(4), manner::one);
     expect_good<cancelled>("notify_one, abort, weak", bounded(2, true), manner::one);
+    expect_good<cancelled>("notify_one, lost", bounded(4), manner::one, true);
+    expect_good<cancelled>("notify_one, lost, weak", bounded(2, true), manner::one, true);
     expect_good<cancelled>("notify_waiters, abort", bounded(3), manner::all);
     expect_good<cancelled>("both, abort", bounded(3), manner::one_and_all);
     expect_broken<cancelled>("abort, torn", broken(fault::torn_rmw, 4), manner::one);
     expect_broken<cancelled>("abort, no release", broken(fault::no_release, 3), manner::one);
+    expect_broken<cancelled>("lost, no release", broken(fault::no_release, 3), manner::one, true);
 }
 
 Test(notify_model, who_asked_before_it_looked_misses_no_notify_waiters) {

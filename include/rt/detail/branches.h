@@ -16,6 +16,15 @@
 // once do so within the cancellation; for the others the group reports `in_flight`, goes on being
 // driven, and lets the cancellation through at the next suspension.
 //
+// A branch has lost when its value is of no use to anybody: because another one has won a select,
+// or has failed in a join, or because a join is cancelled while one of its branches still waits. It
+// takes nothing then, even if it was woken before (rule 6 of rt/detail/header.h), and what has lost
+// hands that down to groups of its own. So a group that ends early has taken what it yields and
+// nothing else.
+//
+// Rejected: to let a branch go on that was woken, as a task does that is aborted, and to destroy
+// what it yields: a select over two busy channels lost messages of both.
+//
 // Rejected: spawned tasks for the branches. They run in parallel, so that what reads like one task
 // has data races; and select's loser, on another worker, costs two thread wake-ups to stop.
 #pragma once
@@ -108,7 +117,7 @@ public:
     }
     void await_resume() const noexcept {}
 
-    // Asks every member that has not ended to unwind.
+    // Asks every member that has not ended to unwind. Nobody wants what the branches would yield.
     void cancel_members() noexcept;
 
     [[nodiscard]] bool has_failed() const noexcept { return has_failed_; }
@@ -134,6 +143,9 @@ private:
         void* frame, scheduler_base* scheduler, site at, const char* name, drop_function drop
     ) noexcept;
     bool suspend(void* self) noexcept;
+    void heed(std::uint64_t state) noexcept;
+    void ask_members() noexcept;
+    void lose_branches() noexcept;
     void turn() noexcept;
     void put_last(task_header* task) noexcept;
     [[nodiscard]] task_header* take_ready() noexcept;
@@ -165,6 +177,7 @@ private:
     bool shall_rerun_ = false;   // an unconstrained branch has used up its budget
     bool is_starved_ = false;    // another one has, and the task will yield for it
     bool is_cancelling_ = false; // the members have been asked to unwind
+    bool is_settled_ = false;    // the branches that have not ended are lost
     bool is_task_cancelled_ = false;
     bool has_loss_ = false; // a branch was unwound
     bool has_failed_ = false;

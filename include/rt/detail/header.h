@@ -26,6 +26,8 @@
 //   complete   set once, by the worker that ran the task to its end
 //   interest   a join handle exists; cleared by it
 //   listener   `listener` is valid; set by the join handle, never after complete
+//   lost       set by the group of a branch, never cleared: nobody wants what the branch would
+//              yield, and it is, or will be, aborted (rule 6)
 //
 // Rule 1. wake(): waiting -> 0 and the caller schedules the task; otherwise it sets woken.
 // Rule 2. request_cancel(): waiting -> claimed and the caller schedules; otherwise only the bit.
@@ -37,6 +39,11 @@
 //         called or will: the worker turns claimed back into waiting, or goes on if woken is set,
 //         so nothing that a waker delivered is lost.
 // Rule 5. A leaf is woken at most once per suspension.
+// Rule 6. A branch that is lost unwinds though it was woken, unless it has been resumed since: what
+//         the wake-up was about stays where it is (a message, a byte, the result of a task), or is
+//         given back (a lock, a permit, a notification). So none of it goes to a branch that can do
+//         nothing with it. Only a leaf that can do neither, one of rt::blocking or of the user,
+//         goes on to its next suspension, as by rule 4.
 #pragma once
 
 #include <rt/detail/atomic.h>
@@ -64,7 +71,8 @@ enum state_bits : std::uint64_t {
     state_complete = 1U << 5U,
     state_interest = 1U << 6U,
     state_listener = 1U << 7U,
-    state_ref = 1U << 8U,
+    state_lost = 1U << 8U,
+    state_ref = 1U << 9U,
     state_spawned = 2 * state_ref | state_interest, // the task's own reference and the handle's
 };
 

@@ -99,6 +99,7 @@ private:
     static const sync_wait_type wait_type;
     static bool enroll(sync_wait* waiter) noexcept;
     static cancel_result withdraw(wait_node* node) noexcept;
+    static void give_back(sync_wait* waiter) noexcept;
 
     [[nodiscard]] bool is_reservation() const noexcept { return reserves_ != 0; }
     [[nodiscard]] std::uint32_t needs() const noexcept { return reserves_ == 0 ? 1 : reserves_; }

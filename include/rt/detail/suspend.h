@@ -6,6 +6,9 @@
 // the node to its waker (a list, a wheel, a pool), return commit_suspend(...). From the moment the
 // node is handed over the waker may call wake(); from the moment commit_suspend has published
 // state_waiting the frame may be resumed or destroyed elsewhere, so nothing may follow it.
+//
+// The kind says what dumps show and, by rule 6 of rt/detail/header.h, what a wake-up brings. It is
+// wait_kind::user for a leaf that the library does not know: one that was woken is resumed then.
 #pragma once
 
 #include <rt/detail/config.h>

@@ -13,6 +13,9 @@
 // Rule 3. `cancel` succeeds (detached) only if it takes the waiter out itself. If a waker was
 //         faster, it answers in_flight; the task resumes with what it was given.
 // Rule 4. A waiter that has been taken out lives until it is woken: read its link before.
+// Rule 5. `give_back` undoes a grant, for a waiter that was woken and whose task shall not go on
+//         (rule 6 of rt/detail/header.h): as if it had been resumed and had dropped what it got. It
+//         is null where the wake-up grants nothing, because what is waited for is taken afterwards.
 //
 // The cooperative budget. An operation that can be done at once takes one unit. When the turn's
 // budget is used up, the task yields *before* the operation, because a task can be unwound while it
@@ -42,9 +45,10 @@ class wait_list;
 
 // The constants of one kind of wait.
 struct sync_wait_type {
-    bool (*enroll)(sync_wait*) noexcept; // rule 1. True: the waiter must wait
-    wait_node::cancel_function cancel;   // rule 3
-    wait_kind kind;                      // for dumps
+    bool (*enroll)(sync_wait*) noexcept;              // rule 1. True: the waiter must wait
+    wait_node::cancel_function cancel;                // rule 3
+    wait_kind kind;                                   // for dumps
+    void (*give_back)(sync_wait*) noexcept = nullptr; // rule 5
 };
 
 class sync_wait : public wait_node {
@@ -54,6 +58,13 @@ public:
 
     // Rules 2 and 4: the waiter may be gone when this returns. REQUIRES: no lock held.
     RT_API static void wake(sync_wait* waiter) noexcept;
+
+    // Rule 5. For the library.
+    static void give_back(sync_wait* waiter) noexcept {
+        if (waiter->type_->give_back != nullptr) {
+            waiter->type_->give_back(waiter);
+        }
+    }
 
 protected:
     // `object` is what dumps show and what enroll and cancel work on.

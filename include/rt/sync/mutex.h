@@ -125,6 +125,7 @@ private:
     void hand_over() noexcept;
     static bool enroll(detail::sync_wait* waiter) noexcept;
     static detail::wait_node::cancel_result withdraw(detail::wait_node* node) noexcept;
+    static void give_back(detail::sync_wait* waiter) noexcept;
 
     atomic<std::uint32_t> state_{free};
     detail::sync_lock lock_;

@@ -56,7 +56,9 @@ public:
             self.permit_budget = self.budget;
         }
 
-        std::uint64_t seen_; // the word, of the round when this was made
+        // The word, of the round when this was made. Of a waiter: the round, and from when it has
+        // been chosen the bit `permit`, with `waiting` if it was chosen as the newest.
+        std::uint64_t seen_;
     };
 
     constexpr notify() noexcept = default;
@@ -65,7 +67,7 @@ public:
 
     /// Waits for a notification, in the order in which waiting began.
     /// Requires: awaited in a task. Threads: any. Cancel: safe; a notification that chose this task
-    /// meanwhile is delivered to it.
+    /// meanwhile is delivered to it, or passed on if it is a part that has lost a select.
     notified_awaiter notified() noexcept { return {this, word_.load_acquire()}; }
 
     /// The same for threads that run no task: the thread sleeps. Aborts inside a task.
@@ -144,6 +146,7 @@ private:
     [[nodiscard]] bool comes_at_once(std::uint64_t seen) const noexcept;
     static bool enroll(detail::sync_wait* waiter) noexcept;
     static detail::wait_node::cancel_result withdraw(detail::wait_node* node) noexcept;
+    static void give_back(detail::sync_wait* waiter) noexcept;
 
     atomic<std::uint64_t> word_{0};
     detail::sync_lock lock_;

@@ -91,6 +91,7 @@ private:
     void give_up() noexcept;
     static bool enroll(sync_wait* waiter) noexcept;
     static wait_node::cancel_result withdraw(wait_node* node) noexcept;
+    static void give_back(sync_wait* waiter) noexcept;
 
     atomic<std::uint32_t> state_{empty};
     sync_lock lock_;

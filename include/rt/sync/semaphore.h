@@ -122,6 +122,7 @@ private:
     friend class permit_pool;
     static bool enroll(sync_wait* waiter) noexcept;
     static cancel_result withdraw(wait_node* node) noexcept;
+    static void give_back(sync_wait* waiter) noexcept;
 
     const std::uint32_t count_;
     bool is_refused_ = false; // under the pool's lock, before the waiter is woken

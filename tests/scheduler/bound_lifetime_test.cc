@@ -31,12 +31,12 @@ using namespace std::chrono_literals;
 using rt::task;
 using rt::test::capture;
 using rt::test::captured;
+using rt::test::exactly;
 using rt::test::findings;
 using rt::test::gate;
 using rt::test::joins;
 using rt::test::on_each_flavor;
 using rt::test::resident;
-using rt::test::with_workers;
 
 task<void> notes(std::vector<int>* order, int number) {
     order->push_back(number);
@@ -69,7 +69,7 @@ Test(bound_lifetime, are_woken_by_many_threads_without_loss) {
                 each.push_back(std::make_unique<gate>());
             }
         }
-        rt::runtime runtime(with_workers(workers));
+        rt::runtime runtime(exactly(workers));
         const rt::handle onto = runtime.get_handle();
         std::vector<rt::join_handle<void>> children;
         for (auto& each : gates) {
@@ -203,7 +203,7 @@ Test(bound_lifetime, b083_the_end_of_the_runtime_destroys_them_on_their_worker) 
             findings found;
             gate never;
             gate at;
-            auto runtime = std::make_unique<rt::runtime>(with_workers(workers, driver));
+            auto runtime = std::make_unique<rt::runtime>(exactly(workers, driver));
             const rt::handle onto = runtime->get_handle();
             for (int i = 0; i < 100; ++i) {
                 const std::uint32_t worker = static_cast<std::uint32_t>(i) % onto.worker_count();
@@ -233,7 +233,7 @@ Test(bound_lifetime, b100_one_that_a_destructor_spawns_during_the_end_is_destroy
     for (const std::uint32_t workers : {0U, 1U, 2U, 8U}) {
         findings found;
         gate never;
-        auto runtime = std::make_unique<rt::runtime>(with_workers(workers));
+        auto runtime = std::make_unique<rt::runtime>(exactly(workers));
         const rt::handle onto = runtime->get_handle();
         for (int i = 0; i < 100; ++i) {
             const std::uint32_t worker = static_cast<std::uint32_t>(i) % onto.worker_count();
@@ -294,7 +294,7 @@ Test(bound_lifetime, b146_destructors_that_wake_one_another_do_no_harm) {
             rt::mutex handed_on;
             gate never;
             {
-                rt::runtime runtime(with_workers(workers, driver));
+                rt::runtime runtime(exactly(workers, driver));
                 const rt::handle onto = runtime.get_handle();
                 for (std::size_t i = 0; i < count; ++i) {
                     const std::uint32_t worker =
@@ -338,7 +338,7 @@ Test(bound_lifetime, b094_spawns_and_wakes_from_outside_are_harmless_while_the_r
             gates.push_back(std::make_unique<gate>());
         }
         auto runtime =
-            std::make_unique<rt::runtime>(with_workers(static_cast<std::uint32_t>(round % 4)));
+            std::make_unique<rt::runtime>(exactly(static_cast<std::uint32_t>(round % 4)));
         const rt::handle onto = runtime->get_handle();
         for (const auto& each : gates) {
             onto.spawn_on(
@@ -377,7 +377,7 @@ Test(bound_lifetime, b094_spawns_and_wakes_from_outside_are_harmless_while_the_r
 // ---- current_thread, and misuse -----------------------------------------------------------------
 
 Test(bound_lifetime, b012_on_current_thread_they_wait_until_somebody_blocks_on_it) {
-    rt::runtime runtime(with_workers(0));
+    rt::runtime runtime(exactly(0));
     std::vector<int> order;
     auto child = runtime.get_handle().spawn_on(0, notes(&order, 1));
     cr_assert(order.empty());
@@ -388,7 +388,7 @@ Test(bound_lifetime, b012_on_current_thread_they_wait_until_somebody_blocks_on_i
 }
 
 Test(bound_lifetime, b220_timers_of_bound_tasks_move_a_paused_clock) {
-    rt::config wanted = with_workers(0);
+    rt::config wanted = exactly(0);
     wanted.start_paused = true;
     rt::runtime runtime(wanted);
     runtime.block_on([]() -> task<void> {
@@ -404,7 +404,7 @@ Test(bound_lifetime, b220_timers_of_bound_tasks_move_a_paused_clock) {
 
 Test(bound_lifetime, a_worker_that_there_is_not_aborts_with_advice) {
     const captured outside = capture([] {
-        rt::runtime runtime(with_workers(2));
+        rt::runtime runtime(exactly(2));
         runtime.get_handle()
             .spawn_on(
                 2,
@@ -419,7 +419,7 @@ Test(bound_lifetime, a_worker_that_there_is_not_aborts_with_advice) {
         outside.says("spawn_on worker 2 of a runtime that has 2"), "%s", outside.text.c_str()
     );
     const captured inside = capture([] {
-        rt::block_on(with_workers(0), []() -> task<void> {
+        rt::block_on(exactly(0), []() -> task<void> {
             co_await rt::spawn_on(1, []() -> task<void> { co_return; });
         }());
     });
@@ -437,7 +437,7 @@ Test(bound_lifetime, b041_b042_spawn_local_off_a_worker_aborts_with_advice) {
     cr_assert(outside.was_aborted());
     cr_assert(outside.says("rt::spawn_local outside a worker"), "%s", outside.text.c_str());
     const captured in_closure = capture([] {
-        rt::block_on(with_workers(1), []() -> task<void> {
+        rt::block_on(exactly(1), []() -> task<void> {
             co_await rt::blocking([] {
                 rt::spawn_local([]() -> task<void> {
                     co_return;

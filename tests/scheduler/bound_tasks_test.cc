@@ -38,12 +38,12 @@ namespace {
 using namespace std::chrono_literals;
 using rt::task;
 using rt::test::everywhere;
+using rt::test::exactly;
 using rt::test::findings;
 using rt::test::gate;
 using rt::test::joins;
 using rt::test::on_each_flavor;
 using rt::test::resident;
-using rt::test::with_workers;
 
 task<void> sleeps_long() {
     co_await rt::sleep(1h);
@@ -155,7 +155,7 @@ task<place> here() {
 
 Test(bound_tasks, b043_worker_index_is_that_of_the_thread) {
     for (const std::uint32_t workers : {0U, 1U, 2U, 4U}) {
-        auto core = std::make_shared<rt::engine::core>(with_workers(workers));
+        auto core = std::make_shared<rt::engine::core>(exactly(workers));
         cr_assert(core->start().text.empty());
         rt::scheduler::pool& pool = core->workers();
         const auto where = rt::detail::site::current();
@@ -297,7 +297,7 @@ Test(bound_tasks, b011_are_not_starved_and_starve_nobody) {
 Test(bound_tasks, b057_the_driver_is_looked_at_before_one_that_has_yielded_runs_again) {
     for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
         for (const std::uint32_t workers : {0U, 1U}) {
-            rt::runtime runtime(with_workers(workers, driver));
+            rt::runtime runtime(exactly(workers, driver));
             const int turns = runtime.block_on([]() -> task<int> {
                 rt::atomic<bool> has_read{false};
                 rt::test::sockets pair;
@@ -385,7 +385,7 @@ task<void> holds_its_worker(findings* found) {
 Test(bound_tasks, are_not_taken_from_a_worker_that_is_held_up) {
     for (const std::uint32_t workers : {2U, 4U, 8U}) {
         for (int round = 0; round < 10; ++round) {
-            rt::runtime runtime(with_workers(workers));
+            rt::runtime runtime(exactly(workers));
             findings found;
             rt::join_handle<void> holder =
                 runtime.get_handle().spawn_on(workers - 1, holds_its_worker(&found));
@@ -399,7 +399,7 @@ Test(bound_tasks, are_not_taken_from_a_worker_that_is_held_up) {
 
 // Nobody but the worker concerned is unparked by a wake-up of a bound task.
 Test(bound_tasks, wake_their_worker_and_no_other) {
-    auto core = std::make_shared<rt::engine::core>(with_workers(4));
+    auto core = std::make_shared<rt::engine::core>(exactly(4));
     cr_assert(core->start().text.empty());
     rt::scheduler::pool& pool = core->workers();
     const auto wait_until_parked = [&] {

@@ -33,7 +33,7 @@ std::uint64_t sum_outside(Member member) {
 class counted {
 public:
     explicit counted(std::uint32_t workers, driver_kind driver = driver_kind::automatic)
-        : core_(std::make_shared<engine::core>(with_workers(workers, driver))) {
+        : core_(std::make_shared<engine::core>(exactly(workers, driver))) {
         cr_assert(core_->start().text.empty());
     }
     ~counted() { end(); }

@@ -24,14 +24,14 @@ namespace {
 using namespace std::chrono_literals;
 using rt::task;
 using rt::detail::this_thread;
+using rt::test::exactly;
 using rt::test::gate;
-using rt::test::with_workers;
 
 // The lone workers: of flavor::current_thread and of a pool of one.
 template<typename Body>
 void on_lone_workers(Body body) {
     for (const std::uint32_t workers : {0U, 1U}) {
-        rt::runtime runtime(with_workers(workers));
+        rt::runtime runtime(exactly(workers));
         body(runtime);
     }
 }
@@ -303,7 +303,7 @@ Test(run_at_join, a_child_may_abort_its_parent) {
 
 Test(run_at_join, a_timeout_ends_while_the_child_blocks) {
     rt::atomic<bool> is_over{false};
-    rt::runtime runtime(with_workers(1));
+    rt::runtime runtime(exactly(1));
     cr_assert(runtime.block_on(times_out_while_its_child_blocks(&is_over)));
 }
 
@@ -312,7 +312,7 @@ Test(run_at_join, a_parent_can_be_aborted_while_its_child_blocks) {
     for (const bool shall_abort : {true, false}) {
         rt::atomic<bool> has_begun{false};
         rt::atomic<bool> flag{false};
-        rt::runtime runtime(with_workers(1));
+        rt::runtime runtime(exactly(1));
         runtime.block_on(aborts_while_the_grandchild_blocks(&has_begun, &flag, shall_abort));
     }
 }
@@ -320,7 +320,7 @@ Test(run_at_join, a_parent_can_be_aborted_while_its_child_blocks) {
 Test(run_at_join, the_end_of_the_runtime_unwinds_all_who_wait_for_one_that_blocks) {
     rt::atomic<bool> has_begun{false};
     rt::atomic<bool> flag{false};
-    rt::runtime runtime(with_workers(1));
+    rt::runtime runtime(exactly(1));
     runtime.get_handle().spawn(waits_for_one_who_waits(&has_begun, &flag)).detach();
     while (!has_begun.load_acquire()) {
         std::this_thread::yield();
@@ -329,12 +329,12 @@ Test(run_at_join, the_end_of_the_runtime_unwinds_all_who_wait_for_one_that_block
 
 Test(run_at_join, an_answer_comes_through_those_that_were_made_to_wait) {
     rt::atomic<bool> flag{false};
-    rt::runtime runtime(with_workers(1));
+    rt::runtime runtime(exactly(1));
     cr_assert_eq(runtime.block_on(is_answered_through_many(&flag)), 17);
 }
 
 Test(run_at_join, an_abortion_that_is_pending_comes_through_while_the_child_blocks) {
     rt::atomic<bool> flag{false};
-    rt::runtime runtime(with_workers(1));
+    rt::runtime runtime(exactly(1));
     cr_assert(runtime.block_on(is_gone_before_its_child(&flag)));
 }

@@ -153,6 +153,14 @@ inline config with_workers(std::uint32_t workers, driver_kind driver = driver_ki
     return made;
 }
 
+// The same without stand-ins for workers that are held: each task runs on one of these, and when
+// all are held nothing does. A machine that is busy with others holds workers too.
+inline config exactly(std::uint32_t workers, driver_kind driver = driver_kind::automatic) {
+    config made = with_workers(workers, driver);
+    made.relief_threads = 0;
+    return made;
+}
+
 // Calls `body(runtime)` on current_thread and on 1, 2, 4 and 8 workers, over both drivers.
 template<typename Body>
 void everywhere(Body body) {

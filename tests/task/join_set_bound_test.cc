@@ -164,7 +164,7 @@ Test(join_set_bound, b133_dropping_the_set_destroys_them_on_their_worker) {
 
 Test(join_set_bound, a_worker_that_does_not_exist_and_a_thread_that_is_none_abort_with_advice) {
     const auto beyond = rt::test::capture([] {
-        rt::runtime runtime(rt::test::with_workers(2));
+        rt::runtime runtime(rt::test::exactly(2));
         runtime.block_on([]() -> task<void> {
             rt::join_set<int> set;
             set.spawn_on(2, anything);

@@ -312,7 +312,7 @@ Test(scope, b084_a_runtime_that_ends_unwinds_it) {
     census counted;
     {
         gate arrived;
-        rt::runtime runtime(rt::test::with_workers(2));
+        rt::runtime runtime(rt::test::exactly(2));
         runtime.get_handle().spawn(scope_for_ever(&counted, &arrived)).detach();
         runtime.block_on(passes(&arrived));
     }

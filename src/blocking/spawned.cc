@@ -30,16 +30,19 @@ spawned_blocking::start(const blocking_target& target, site at, const char* name
     if (task == nullptr) {
         return nullptr;
     }
+    return task;
+}
+
+result<void> spawned_blocking::submit_job() noexcept {
+    if (target_.scheduler->refuse_late(task)) {
+        return {};
+    }
     task->leaf = this;
     task->waits_for = wait_kind::blocking;
     task->polls = 1; // it has begun: an abort asks the pool first, and shutdown waits for it
     // release: pairs with the acquire of a canceller, who reads the leaf. A walk of shutdown may
     // have set aborted already; it comes again.
     task->state.or_acq_rel(state_waiting);
-    return task;
-}
-
-result<void> spawned_blocking::submit_job() noexcept {
     return target_.pool->submit(*this);
 }
 

@@ -326,6 +326,15 @@ void pool::schedule_joiner(task_header* task) noexcept {
     schedule(task);
 }
 
+bool pool::refuse_late(task_header* task) noexcept {
+    // acquire: pairs with on_unhandled and with the end; what waits for the task sees the reason.
+    if (state_->phase.load_acquire() == phase_running) {
+        return false;
+    }
+    state_->refuse(task);
+    return true;
+}
+
 bool pool::run_at_join(task_header* task, detail::join_wait& wait) noexcept {
     worker* const self = this_thread.worker;
     return self != nullptr && this_thread.scheduler == this && self->run_at_join(task, wait);

@@ -103,6 +103,7 @@ public:
     void schedule(detail::task_header* task) noexcept override;
     void schedule_joiner(detail::task_header* task) noexcept override;
     void schedule_new(detail::task_header* task) noexcept override;
+    bool refuse_late(detail::task_header* task) noexcept override;
     bool run_at_join(detail::task_header* task, detail::join_wait& wait) noexcept override;
 
     // Where the tasks go that only worker `index` runs. Aborts with advice if there is none.

@@ -126,6 +126,12 @@ Test(unhandled, b101_shut_down_cancels_all_and_block_on_throws_it) {
             const rt::handle onto = runtime.get_handle();
             cr_assert(is_cancelled(onto.spawn(for_ever(&counted))));
             cr_assert(is_cancelled(onto.spawn_on(0, for_ever(&counted))));
+            bool was_called = false;
+            cr_assert(is_cancelled(onto.spawn_blocking([&was_called] {
+                was_called = true;
+                return 1;
+            })));
+            cr_assert_not(was_called);
         }
         cr_assert_eq(counted.live.load_acquire(), 0);
     }

@@ -147,6 +147,9 @@ public:
     virtual void schedule_joiner(task_header* task) noexcept = 0;
     // The same for a task that runs for the first time.
     virtual void schedule_new(task_header* task) noexcept = 0;
+    // Cancels a task that is new, is in no queue and has not been published, if what is spawned now
+    // does not begin any more. True: it has ended. Threads: any, with no lock held.
+    virtual bool refuse_late(task_header* /*task*/) noexcept { return false; }
     // Runs a task inside the turn of the running one, which is about to join it by `wait`, if
     // nobody else could run either of them meanwhile and it is the next in turn; else does nothing.
     // True: the running one waits by now, and is not the caller's any more.

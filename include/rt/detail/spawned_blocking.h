@@ -64,7 +64,7 @@ protected:
         , blocking_job(run)
         , finish_(finish) {}
 
-    // Queues the closure. After success *this may be gone.
+    // Queues the closure, or cancels the task if its runtime ends. After success *this may be gone.
     [[nodiscard]] result<void> submit_job() noexcept;
     // Ends the task instead: with what the slot holds, or cancelled.
     void refuse(bool is_cancelled) noexcept;

@@ -94,6 +94,8 @@ protected:
     ~join_handle_base() = default;
 
     void detach_with(drop_function drop) noexcept;
+    // take() of a task that has not ended.
+    [[noreturn]] void forbid_take() const noexcept;
 
     // The same by a store, for the task that was spawned last in this turn: the spawn and the
     // letting go are one then, before any other thread can have the task. False: another may.
@@ -175,22 +177,12 @@ public:
     }
 
     // The result of a finished task, or throws what it threw, or join_error if it was cancelled.
-    // Requires: is_finished(). Consumes the handle's task.
+    // Requires: is_finished(); else it aborts with advice. Consumes the handle's task.
     T take() {
-        if (task_ == nullptr) [[unlikely]] {
-            throw std::bad_alloc();
+        if (task_ != nullptr && !is_finished()) [[unlikely]] {
+            forbid_take();
         }
-        if (task_->ended == detail::outcome::value) [[likely]] {
-            if constexpr (std::is_void_v<T>) {
-                discard();
-                return;
-            } else {
-                T value = std::move(*detail::stored_value<T>(task_));
-                discard();
-                return value;
-            }
-        }
-        rethrow();
+        return take_finished();
     }
 
     // Waits until the task has ended. Cancel: leaves the task running, detached.
@@ -212,11 +204,29 @@ private:
         bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
             return wait_.await_suspend(self);
         }
-        T await_resume() { return handle_.take(); }
+        T await_resume() { return handle_.take_finished(); }
 
         join_handle handle_;
         detail::join_wait wait_;
     };
+
+    // take() of a task that has ended.
+    T take_finished() {
+        if (task_ == nullptr) [[unlikely]] {
+            throw std::bad_alloc();
+        }
+        if (task_->ended == detail::outcome::value) [[likely]] {
+            if constexpr (std::is_void_v<T>) {
+                discard();
+                return;
+            } else {
+                T value = std::move(*detail::stored_value<T>(task_));
+                discard();
+                return value;
+            }
+        }
+        rethrow();
+    }
 
     // What is left of a finished task.
     void discard() noexcept {

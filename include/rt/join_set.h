@@ -162,7 +162,7 @@ private:
 
     rt::abort_handle start(task<T> body, detail::site at, const char* name) noexcept {
         return start_on(
-            detail::current_scheduler_or_fatal("rt::join_set::spawn"), std::move(body), at, name
+            detail::current_scheduler_or_fatal("rt::join_set::spawn", at), std::move(body), at, name
         );
     }
     // An empty handle, with id 0, says that memory is exhausted: nothing was started.

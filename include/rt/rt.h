@@ -6,6 +6,7 @@
 #include <rt/block_in_place.h>
 #include <rt/blocking.h>
 #include <rt/buffer.h>
+#include <rt/config.h>
 #include <rt/deadline.h>
 #include <rt/hooks.h>
 #include <rt/interval.h>

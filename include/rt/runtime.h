@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// rt::config, rt::runtime and rt::block_on: make a runtime, run a task on it, take it down.
+// rt::runtime and rt::block_on: make a runtime, run a task on it, take it down.
 //
 //     int main() { return rt::block_on(serve()); }             // defaults and LIBRT_* variables
 //
@@ -12,14 +12,14 @@
 // thread wake-ups per hop between root and tasks: 24 us against 0.2 us in perf's request_reply.)
 // With flavor::current_thread the calling thread is the worker while it is inside block_on.
 //
-// Configuration, lowest to highest: the defaults below, the fields set in code, LIBRT_* environment
-// variables (man librt-tuning(7)). All faults are reported at once, by std::invalid_argument from
+// Configuration, lowest to highest: the defaults (rt/config.h), the fields set in code, LIBRT_*
+// environment variables. All faults are reported at once, by std::invalid_argument from
 // the constructor. Resources that cannot be had throw std::system_error.
 #pragma once
 
+#include <rt/config.h>
 #include <rt/detail/config.h>
 #include <rt/enter.h>
-#include <rt/hooks.h>
 #include <rt/shutdown.h>
 #include <rt/spawn.h>
 #include <rt/spawn_blocking.h>
@@ -37,79 +37,6 @@
 
 namespace rt {
 
-enum class flavor : std::uint8_t {
-    multi_thread,   // `workers` threads that steal from one another
-    current_thread, // one worker: the thread that calls block_on
-};
-
-// To what a worker thread is pinned.
-enum class pin_mode : std::uint8_t {
-    automatic, // `cpu` when the process has the CPUs to itself, else `cache`
-    none,
-    cpu,   // one CPU
-    cache, // the CPUs that share its last-level cache
-    node,  // the CPUs of its NUMA node
-};
-
-// What becomes of an exception that no join handle will see.
-enum class unhandled_exception : std::uint8_t {
-    ignore,
-    report,    // a line on standard error
-    shut_down, // the same, then every task is cancelled, and block_on throws the exception
-};
-
-enum class driver_kind : std::uint8_t { automatic, uring, epoll };
-
-struct config {
-    rt::flavor flavor = rt::flavor::multi_thread;
-    // Worker threads; 0: one per physical core in the cpuset, within the cgroup's quota. Range
-    // 1-1024.
-    std::uint32_t workers = 0;
-    // CPUs to use, as "0-3,8"; empty: all that the process may use.
-    std::string cpus;
-    pin_mode pin = pin_mode::automatic;
-    driver_kind driver = driver_kind::automatic;
-    // Submission entries per ring, a power of two, 32-4096. Rings count against RLIMIT_MEMLOCK.
-    std::uint32_t ring_entries = 256;
-    // Task turns between two looks at the driver. Range 1-65536.
-    std::uint32_t event_interval = 61;
-    // Task turns between two looks at the injection queue while the worker has its own work; 0: as
-    // many as take about 200 us, 2-127. Range 0-65536.
-    std::uint32_t inject_interval = 0;
-    // Whether the task that was woken last has the next turn, up to 7 times in a row.
-    bool lifo_slot = true;
-    // While all workers are in long turns and something waits, threads that run it in their place,
-    // at most; 0-512. With 0 it waits. Not for flavor::current_thread.
-    std::uint32_t relief_threads = 4;
-    // Threads for rt::blocking, at most; 1-65536.
-    std::uint32_t blocking_threads_max = 512;
-    // How long an idle blocking thread stays.
-    std::chrono::milliseconds blocking_keep_alive{10'000};
-    // Stack of workers and of threads for rt::blocking, in KiB; 0: as ulimit -s says. Range 64 to
-    // 1048576.
-    std::uint32_t thread_stack_kib = 0;
-    // Threads that rt makes are called NAME-w0, NAME-b0, ...; at most 10 characters.
-    std::string name = "rt";
-    // Whether this process answers on its introspection socket.
-    bool introspect = true;
-    // Path of that socket; empty: see man librt-introspect(7).
-    std::string socket_path;
-    // What an exception does that leaves a task whose join handle is gone.
-    unhandled_exception unhandled = unhandled_exception::report;
-    // Whether to measure what each turn of a task takes, for the metrics: two looks at the clock.
-    bool poll_histogram = false;
-    // Whether to measure how long each task is ready before its turn, for the metrics and for the
-    // hooks around turns: a look at the clock for each wake-up and each turn.
-    bool schedule_latency = false;
-    // Where random choices begin: victims of theft, and rt::select. 0: not set; they are the same
-    // in each thread.
-    std::uint64_t seed = 0;
-    // For tests: rt::clock begins paused (rt/paused_clock.h). Only with flavor::current_thread.
-    bool start_paused = false;
-    // Called at certain moments in the life of threads and tasks (rt/hooks.h).
-    rt::hooks hooks;
-};
-
 namespace detail {
 // A running core, or why there is none.
 struct started {
@@ -124,11 +51,11 @@ RT_API std::exception_ptr unhandled_of(engine::core& core, const join_handle_bas
 RT_API void run_root(engine::core& core, const join_handle_base& root) noexcept;
 RT_API scheduler_base* scheduler_of(engine::core& core) noexcept;
 // Aborts with advice when the calling thread is running a task.
-RT_API void forbid_nested_block_on() noexcept;
+RT_API void forbid_nested_block_on(site at) noexcept;
 
 template<typename T>
 T block_on(engine::core& core, task<T> body, site at) {
-    forbid_nested_block_on();
+    forbid_nested_block_on(at);
     join_handle<T> root = create(scheduler_of(core), std::move(body), at, "block_on");
     if (root) {
         run_root(core, root);
@@ -159,6 +86,27 @@ public:
     join_handle<T> spawn(spawn_options options, task<T> body) const {
         return detail::launch(scheduler(), std::move(body), options.at, options.name.text());
     }
+    // f(args...), which the task owns as in rt::spawn; with more arguments or a name, with options.
+    template<typename F>
+    requires detail::task_function<F>
+    auto spawn(F&& f, detail::site at = detail::site::current()) const {
+        return spawn_at(at, std::forward<F>(f));
+    }
+    template<typename F, typename A>
+    requires detail::task_function<F, A>
+    auto spawn(F&& f, A&& a, detail::site at = detail::site::current()) const {
+        return spawn_at(at, std::forward<F>(f), std::forward<A>(a));
+    }
+    template<typename F, typename A, typename B>
+    requires detail::task_function<F, A, B>
+    auto spawn(F&& f, A&& a, B&& b, detail::site at = detail::site::current()) const {
+        return spawn_at(at, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
+    }
+    template<typename F, typename... Args>
+    requires detail::task_function<F, Args...>
+    auto spawn(spawn_options options, F&& f, Args&&... args) const {
+        return spawn(options, detail::make_owned(std::forward<F>(f), std::forward<Args>(args)...));
+    }
     template<typename F, typename... Args>
     requires detail::task_function<F, Args...>
     auto spawn_at(detail::site at, F&& f, Args&&... args) const {
@@ -170,12 +118,12 @@ public:
     template<typename T>
     join_handle<T>
     spawn_on(std::uint32_t worker, task<T> body, detail::site at = detail::site::current()) const {
-        return detail::launch(scheduler_on(worker), std::move(body), at);
+        return detail::launch(scheduler_on(worker, at), std::move(body), at);
     }
     template<typename T>
     join_handle<T> spawn_on(std::uint32_t worker, spawn_options options, task<T> body) const {
         return detail::launch(
-            scheduler_on(worker), std::move(body), options.at, options.name.text()
+            scheduler_on(worker, options.at), std::move(body), options.at, options.name.text()
         );
     }
     template<typename F>
@@ -212,7 +160,8 @@ private:
     [[nodiscard]] engine::core* core_or_fatal() const noexcept;
     explicit handle(std::shared_ptr<engine::core> core) noexcept;
     [[nodiscard]] detail::scheduler_base* scheduler() const noexcept;
-    [[nodiscard]] detail::scheduler_base* scheduler_on(std::uint32_t worker) const noexcept;
+    [[nodiscard]] detail::scheduler_base*
+    scheduler_on(std::uint32_t worker, detail::site at) const noexcept;
     [[nodiscard]] detail::blocking_target target() const noexcept;
 
     std::shared_ptr<engine::core> core_;

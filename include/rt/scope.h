@@ -135,7 +135,7 @@ private:
     template<typename T>
     bool start(task<T> body, detail::site at, const char* name) noexcept {
         return start_on(
-            detail::current_scheduler_or_fatal("rt::scope::spawn"), std::move(body), at, name
+            detail::current_scheduler_or_fatal("rt::scope::spawn", at), std::move(body), at, name
         );
     }
     template<typename T>

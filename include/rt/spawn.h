@@ -39,7 +39,7 @@ RT_API task_header*
 create_task(void* frame, scheduler_base* scheduler, site at, const char* name) noexcept;
 
 // The scheduler that rt::spawn uses on this thread. Aborts with advice when there is none.
-RT_API scheduler_base* current_scheduler_or_fatal(const char* what) noexcept;
+RT_API scheduler_base* current_scheduler_or_fatal(const char* what, site at) noexcept;
 
 // A task that nobody has scheduled. Empty when memory is exhausted or `body` is.
 template<typename T>
@@ -118,7 +118,7 @@ requires task_function<F, Args...> task<spawn_value<F, Args...>> make_owned(F&& 
 
 template<typename F, typename... Args>
 join_handle<spawn_value<F, Args...>> spawn_at(site at, F&& f, Args&&... args) {
-    scheduler_base* const scheduler = current_scheduler_or_fatal("rt::spawn");
+    scheduler_base* const scheduler = current_scheduler_or_fatal("rt::spawn", at);
     return launch(scheduler, make_owned(std::forward<F>(f), std::forward<Args>(args)...), at);
 }
 
@@ -132,7 +132,7 @@ join_handle<spawn_value<F, Args...>> spawn_at(site at, F&& f, Args&&... args) {
 // Starts `body` as a task of the calling thread's runtime.
 template<typename T>
 join_handle<T> spawn(task<T> body, detail::site at = detail::site::current()) {
-    return detail::launch(detail::current_scheduler_or_fatal("rt::spawn"), std::move(body), at);
+    return detail::launch(detail::current_scheduler_or_fatal("rt::spawn", at), std::move(body), at);
 }
 
 // Starts f(args...) as a task. One overload per number of arguments, because a default argument
@@ -189,7 +189,7 @@ auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, detail::site at = detail::s
 template<typename T>
 join_handle<T> spawn(spawn_options options, task<T> body) {
     return detail::launch(
-        detail::current_scheduler_or_fatal("rt::spawn"),
+        detail::current_scheduler_or_fatal("rt::spawn", options.at),
         std::move(body),
         options.at,
         options.name.text()

@@ -32,7 +32,7 @@ template<typename F>
 requires detail::blocking_function<std::decay_t<F>>
 auto spawn_blocking(F&& function, detail::site at = detail::site::current()) {
     return detail::launch_blocking(
-        detail::current_blocking_target_or_fatal("rt::spawn_blocking"),
+        detail::current_blocking_target_or_fatal("rt::spawn_blocking", at),
         std::forward<F>(function),
         at,
         nullptr
@@ -44,7 +44,7 @@ template<typename F>
 requires detail::blocking_function<std::decay_t<F>>
 auto spawn_blocking(spawn_options options, F&& function) {
     return detail::launch_blocking(
-        detail::current_blocking_target_or_fatal("rt::spawn_blocking"),
+        detail::current_blocking_target_or_fatal("rt::spawn_blocking", options.at),
         std::forward<F>(function),
         options.at,
         options.name.text()

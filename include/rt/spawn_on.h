@@ -29,8 +29,8 @@ namespace detail {
 
 // The scheduler of the tasks that only one worker runs: of worker `worker` of the calling thread's
 // runtime; of the calling worker. They abort with advice when there is none.
-RT_API scheduler_base* scheduler_of_worker_or_fatal(std::uint32_t worker) noexcept;
-RT_API scheduler_base* scheduler_of_this_worker_or_fatal() noexcept;
+RT_API scheduler_base* scheduler_of_worker_or_fatal(std::uint32_t worker, site at) noexcept;
+RT_API scheduler_base* scheduler_of_this_worker_or_fatal(site at) noexcept;
 
 } // namespace detail
 
@@ -45,12 +45,12 @@ RT_API scheduler_base* scheduler_of_this_worker_or_fatal() noexcept;
 template<typename T>
 join_handle<T>
 spawn_on(std::uint32_t worker, task<T> body, detail::site at = detail::site::current()) {
-    return detail::launch(detail::scheduler_of_worker_or_fatal(worker), std::move(body), at);
+    return detail::launch(detail::scheduler_of_worker_or_fatal(worker, at), std::move(body), at);
 }
 template<typename T>
 join_handle<T> spawn_on(std::uint32_t worker, spawn_options options, task<T> body) {
     return detail::launch(
-        detail::scheduler_of_worker_or_fatal(worker),
+        detail::scheduler_of_worker_or_fatal(worker, options.at),
         std::move(body),
         options.at,
         options.name.text()
@@ -103,12 +103,12 @@ auto spawn_on(std::uint32_t worker, spawn_options options, F&& f, Args&&... args
 /// with advice.
 template<typename T>
 join_handle<T> spawn_local(task<T> body, detail::site at = detail::site::current()) {
-    return detail::launch(detail::scheduler_of_this_worker_or_fatal(), std::move(body), at);
+    return detail::launch(detail::scheduler_of_this_worker_or_fatal(at), std::move(body), at);
 }
 template<typename T>
 join_handle<T> spawn_local(spawn_options options, task<T> body) {
     return detail::launch(
-        detail::scheduler_of_this_worker_or_fatal(),
+        detail::scheduler_of_this_worker_or_fatal(options.at),
         std::move(body),
         options.at,
         options.name.text()

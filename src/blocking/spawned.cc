@@ -15,8 +15,8 @@
 
 namespace rt::detail {
 
-blocking_target current_blocking_target_or_fatal(const char* what) noexcept {
-    scheduler_base* const scheduler = current_scheduler_or_fatal(what);
+blocking_target current_blocking_target_or_fatal(const char* what, site at) noexcept {
+    scheduler_base* const scheduler = current_scheduler_or_fatal(what, at);
     offload::pool* const pool = offload::current_pool();
     RT_ASSERT(pool != nullptr && this_thread.runtime != nullptr);
     return {pool, scheduler, this_thread.runtime};

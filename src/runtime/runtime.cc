@@ -67,9 +67,9 @@ detail::scheduler_base* handle::scheduler() const noexcept {
     return &core_->workers();
 }
 
-detail::scheduler_base* handle::scheduler_on(std::uint32_t worker) const noexcept {
+detail::scheduler_base* handle::scheduler_on(std::uint32_t worker, detail::site at) const noexcept {
     core_or_fatal()->check_process();
-    return core_->workers().bound_to_or_fatal(worker);
+    return core_->workers().bound_to_or_fatal(worker, at);
 }
 
 engine::core* handle::core_or_fatal() const noexcept {
@@ -165,9 +165,13 @@ scheduler_base* scheduler_of(engine::core& core) noexcept {
     return &core.workers();
 }
 
-void forbid_nested_block_on() noexcept {
+void forbid_nested_block_on(site at) noexcept {
     if (this_thread.task != nullptr) {
-        base::fatal("block_on inside a task would stop its worker: co_await the task instead");
+        base::fatal(
+            "block_on inside a task, at %s:%u, would stop its worker: co_await the task instead",
+            at.file_name(),
+            static_cast<unsigned>(at.line())
+        );
     }
 }
 

@@ -97,16 +97,19 @@ void bound_tasks::take_deferred() noexcept {
 
 namespace rt::detail {
 
-scheduler_base* scheduler_of_worker_or_fatal(std::uint32_t worker) noexcept {
-    auto* const pool = static_cast<scheduler::pool*>(current_scheduler_or_fatal("rt::spawn_on"));
-    return pool->bound_to_or_fatal(worker);
+scheduler_base* scheduler_of_worker_or_fatal(std::uint32_t worker, site at) noexcept {
+    auto* const pool =
+        static_cast<scheduler::pool*>(current_scheduler_or_fatal("rt::spawn_on", at));
+    return pool->bound_to_or_fatal(worker, at);
 }
 
-scheduler_base* scheduler_of_this_worker_or_fatal() noexcept {
+scheduler_base* scheduler_of_this_worker_or_fatal(site at) noexcept {
     if (this_thread.worker == nullptr) {
         base::fatal(
-            "rt::spawn_local outside a worker: call it from a task, or say which worker with "
-            "rt::spawn_on or rt::handle::spawn_on"
+            "rt::spawn_local outside a worker, at %s:%u: call it from a task, or say which worker "
+            "with rt::spawn_on or rt::handle::spawn_on",
+            at.file_name(),
+            static_cast<unsigned>(at.line())
         );
     }
     // A stand-in (in_place.cc) rests when its worker is back: a worker gets the task.

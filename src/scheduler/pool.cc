@@ -275,13 +275,16 @@ scheduler_addresses pool::addresses() const noexcept {
     return state_->addresses();
 }
 
-detail::scheduler_base* pool::bound_to_or_fatal(std::uint32_t index) noexcept {
+detail::scheduler_base* pool::bound_to_or_fatal(std::uint32_t index, detail::site at) noexcept {
     const std::uint32_t count = worker_count();
     if (index >= count) {
         base::fatal(
-            "spawn_on worker %u of a runtime that has %u: indices are below worker_count()",
+            "spawn_on worker %u of a runtime that has %u, at %s:%u: indices are below "
+            "worker_count()",
             index,
-            count
+            count,
+            at.file_name(),
+            static_cast<unsigned>(at.line())
         );
     }
     return &state_->bound[index];

@@ -107,7 +107,8 @@ public:
     bool run_at_join(detail::task_header* task, detail::join_wait& wait) noexcept override;
 
     // Where the tasks go that only worker `index` runs. Aborts with advice if there is none.
-    [[nodiscard]] detail::scheduler_base* bound_to_or_fatal(std::uint32_t index) noexcept;
+    [[nodiscard]] detail::scheduler_base*
+    bound_to_or_fatal(std::uint32_t index, detail::site at) noexcept;
 
     // Schedules a task that is new, and returns when it has ended: the calling thread, which is in
     // no task, runs tasks meanwhile if the flavour is current_thread, else it sleeps.

@@ -10,7 +10,9 @@
 
 #include <rt/join.h>
 
+#include <bit>
 #include <cstdio>
+#include <source_location>
 
 namespace rt {
 
@@ -95,6 +97,17 @@ bool join_handle_base::unlisten() const noexcept {
         }
     } while (!task_->state.cas_weak_acq_rel(state, state & ~std::uint64_t{state_listener}));
     return true;
+}
+
+void join_handle_base::forbid_take() const noexcept {
+    const auto at = std::bit_cast<std::source_location>(task_->spawn_site);
+    base::fatal(
+        "join_handle::take() of task %llu (spawned at %s:%u), which has not ended: co_await the "
+        "handle, or ask is_finished() first",
+        static_cast<unsigned long long>(id()),
+        at.file_name(),
+        static_cast<unsigned>(at.line())
+    );
 }
 
 void join_handle_base::detach_with(drop_function drop) noexcept {

@@ -69,7 +69,7 @@ public:
     }
 
     rt::detail::scheduler_base* bound_to(std::uint32_t worker) {
-        return core_->workers().bound_to_or_fatal(worker);
+        return core_->workers().bound_to_or_fatal(worker, rt::detail::site::current());
     }
 
 private:

@@ -109,6 +109,31 @@ Test(bad_input, whatever_a_handle_is_asked_for_after_its_runtime_is_cancelled) {
     }
 }
 
+// A message of misuse says where: which line of the program has to be changed.
+Test(bad_input, misuse_is_reported_with_the_line_of_the_call) {
+    const std::string here = "bad_input_test.cc:";
+    const captured spawned = capture([] { rt::spawn(seven()).detach(); });
+    cr_assert(spawned.was_aborted());
+    cr_assert(spawned.says("rt::spawn outside a runtime, at"), "%s", spawned.text.c_str());
+    const captured nested = capture([] {
+        rt::block_on(with_workers(1), []() -> task<void> {
+            rt::block_on(seven());
+            co_return;
+        }());
+    });
+    cr_assert(nested.was_aborted());
+    cr_assert(nested.says("block_on inside a task, at"), "%s", nested.text.c_str());
+    const captured taken = capture([] {
+        rt::runtime runtime(with_workers(0)); // nobody drives it
+        static_cast<void>(runtime.get_handle().spawn(seven()).take());
+    });
+    cr_assert(taken.was_aborted());
+    cr_assert(taken.says("has not ended"), "%s", taken.text.c_str());
+    for (const captured* each : {&spawned, &nested, &taken}) {
+        cr_assert(each->text.find(here) != std::string::npos, "%s", each->text.c_str());
+    }
+}
+
 Test(bad_input, a_worker_that_does_not_exist_is_named) {
     const captured got = capture([] {
         rt::runtime runtime(with_workers(2));

@@ -324,6 +324,40 @@ Test(runtime, handle_spawn_at_owns_callable_and_arguments) {
     });
 }
 
+Test(runtime, handle_spawn_takes_a_callable_and_its_arguments) {
+    everywhere([](rt::runtime& runtime) {
+        const rt::handle onto = runtime.get_handle();
+        int sum = 0;
+        const auto add = [](rt::join_handle<int> of, int* to) -> task<void> {
+            *to += co_await std::move(of);
+        };
+        int kept = 4;
+        runtime.block_on(add(onto.spawn([kept]() -> task<int> { co_return kept; }), &sum));
+        runtime.block_on(
+            add(onto.spawn([kept](int n) -> task<int> { co_return kept + n; }, 1), &sum)
+        );
+        runtime.block_on(
+            add(onto.spawn(
+                    [](int n, std::unique_ptr<int> m) -> task<int> { co_return n + *m; },
+                    2,
+                    std::make_unique<int>(3)
+                ),
+                &sum)
+        );
+        runtime.block_on(
+            add(onto.spawn(
+                    {.name = "sum"},
+                    [](int a, int b, int c) -> task<int> { co_return a + b + c; },
+                    1,
+                    2,
+                    3
+                ),
+                &sum)
+        );
+        cr_assert_eq(sum, 4 + 5 + 5 + 6);
+    });
+}
+
 // ---- in odd places ------------------------------------------------------------------------------
 
 namespace {

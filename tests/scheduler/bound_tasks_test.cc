@@ -160,7 +160,9 @@ Test(bound_tasks, b043_worker_index_is_that_of_the_thread) {
         rt::scheduler::pool& pool = core->workers();
         const auto where = rt::detail::site::current();
         for (std::uint32_t i = 0; i < pool.worker_count(); ++i) {
-            auto bound = rt::detail::launch(pool.bound_to_or_fatal(i), here(), where);
+            auto bound = rt::detail::launch(
+                pool.bound_to_or_fatal(i, rt::detail::site::current()), here(), where
+            );
             const place got = rt::detail::block_on(
                 *core,
                 [](rt::join_handle<place> of) -> task<place> {
@@ -419,7 +421,7 @@ Test(bound_tasks, wake_their_worker_and_no_other) {
     }
     for (int round = 0; round < 100; ++round) {
         auto child = rt::detail::launch(
-            pool.bound_to_or_fatal(2),
+            pool.bound_to_or_fatal(2, rt::detail::site::current()),
             []() -> task<void> {
                 co_return;
             }(),

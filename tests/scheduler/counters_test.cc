@@ -229,7 +229,9 @@ Test(counters, b177_the_injected_depth_counts_spawns_that_nobody_has_taken) {
     std::vector<rt::join_handle<void>> all;
     for (std::uint32_t i = 0; i < 2; ++i) {
         all.push_back(rt::detail::launch(
-            busy.pool().bound_to_or_fatal(i), holds(&held, &is_over), rt::detail::site::current()
+            busy.pool().bound_to_or_fatal(i, rt::detail::site::current()),
+            holds(&held, &is_over),
+            rt::detail::site::current()
         ));
     }
     while (held.load_acquire() != 2) {
@@ -239,9 +241,11 @@ Test(counters, b177_the_injected_depth_counts_spawns_that_nobody_has_taken) {
         all.push_back(busy.spawn(nothing()));
         cr_assert_eq(busy.pool().injected_depth(), i);
     }
-    all.push_back(
-        rt::detail::launch(busy.pool().bound_to_or_fatal(1), nothing(), rt::detail::site::current())
-    );
+    all.push_back(rt::detail::launch(
+        busy.pool().bound_to_or_fatal(1, rt::detail::site::current()),
+        nothing(),
+        rt::detail::site::current()
+    ));
     cr_assert_eq(busy.pool().view(1).bound_depth, 1U);
     cr_assert_eq(busy.pool().view(0).bound_depth, 0U);
     is_over.store_release(true);

@@ -23,7 +23,7 @@ class bound_spawner {
 public:
     template<typename T>
     auto spawn_on(std::uint32_t worker, task<T> body, site at = site::current()) {
-        return put(scheduler_of_worker_or_fatal(worker), std::move(body), at);
+        return put(scheduler_of_worker_or_fatal(worker, at), std::move(body), at);
     }
     template<typename F>
     requires task_function<F>
@@ -46,7 +46,7 @@ public:
     requires task_function<F, Args...>
     auto spawn_on(std::uint32_t worker, spawn_options options, F&& f, Args&&... args) {
         return put(
-            scheduler_of_worker_or_fatal(worker),
+            scheduler_of_worker_or_fatal(worker, options.at),
             make_owned(std::forward<F>(f), std::forward<Args>(args)...),
             options.at,
             options.name.text()
@@ -55,7 +55,7 @@ public:
 
     template<typename T>
     auto spawn_local(task<T> body, site at = site::current()) {
-        return put(scheduler_of_this_worker_or_fatal(), std::move(body), at);
+        return put(scheduler_of_this_worker_or_fatal(at), std::move(body), at);
     }
     template<typename F>
     requires task_function<F>
@@ -78,7 +78,7 @@ public:
     requires task_function<F, Args...>
     auto spawn_local(spawn_options options, F&& f, Args&&... args) {
         return put(
-            scheduler_of_this_worker_or_fatal(),
+            scheduler_of_this_worker_or_fatal(options.at),
             make_owned(std::forward<F>(f), std::forward<Args>(args)...),
             options.at,
             options.name.text()

@@ -39,7 +39,7 @@ struct blocking_target {
 };
 
 // That of the calling thread. Aborts with advice when there is none.
-RT_API blocking_target current_blocking_target_or_fatal(const char* what) noexcept;
+RT_API blocking_target current_blocking_target_or_fatal(const char* what, site at) noexcept;
 
 // The first words of a coroutine's frame.
 struct frame_image {

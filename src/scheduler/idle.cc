@@ -66,7 +66,12 @@ bool idle::park(std::uint32_t index, bool was_searching) noexcept {
     // seq_cst: rule D's decrement; in one order with worker_to_wake's, and with notify's fence.
     const std::uint32_t before =
         word_.sub_seq_cst(one_unparked + (was_searching ? one_searching : 0U));
-    sleepers_.push_back(index);
+    if (index >= worker_count_ && surplus() != 0 && arrived_ == 0) {
+        stop_.store_relaxed(stop_.load_relaxed() - 1); // the one too many: it is at rest
+        resting_.push_back(index);
+    } else {
+        sleepers_.push_back(index);
+    }
     const bool nobody_searches = (before & count_mask) == (was_searching ? one_searching : 0U);
     if (nobody_searches) {
         // Store-load: the decrement before the caller's look at the queues, whose loads are weaker
@@ -139,6 +144,7 @@ bool idle::join(std::uint32_t index) noexcept {
     --making_;
     if (unrelieved_ != 0) {
         --unrelieved_; // the count of the one that is away is its own now
+        forget_unmade();
         return true;
     }
     if (unreinforced_ != 0) {
@@ -154,13 +160,18 @@ bool idle::join(std::uint32_t index) noexcept {
 void idle::give_up_making() noexcept {
     base::guard guard(lock_);
     --making_;
-    unreinforced_ = std::min(unreinforced_, making_); // the watchdog will ask again
+    forget_unmade();
 }
 
-idle::relief idle::reinforce(std::uint32_t most) noexcept {
+// Who is away is served first by those that are being made; the watchdog asks again for its own.
+void idle::forget_unmade() noexcept {
+    unreinforced_ = std::min(unreinforced_, making_ - std::min(making_, unrelieved_));
+}
+
+idle::relief idle::reinforce(std::uint32_t most, bool may_make) noexcept {
     base::guard guard(lock_);
     const bool is_ending = arrived_ != 0 || (stop_.load_relaxed() & stopped) != 0;
-    if (is_ending || searching() != 0 || may_wake()) {
+    if (is_ending || is_lone() || searching() != 0 || may_wake()) {
         return relief::refused;
     }
     if (unreinforced_ != 0) {
@@ -174,6 +185,8 @@ idle::relief idle::reinforce(std::uint32_t most) noexcept {
     } else if (!resting_.empty()) {
         sleepers_.push_back(resting_.back());
         resting_.pop_back();
+    } else if (!may_make) {
+        return relief::refused;
     } else {
         ++unreinforced_;
         if (making_ >= unrelieved_ + unreinforced_) {
@@ -187,15 +200,26 @@ idle::relief idle::reinforce(std::uint32_t most) noexcept {
     return relief::found;
 }
 
-void idle::dismiss() noexcept {
+bool idle::dismiss() noexcept {
     base::guard guard(lock_);
     if (arrived_ != 0 || reinforcements() == 0) {
-        return;
+        return false;
     }
     target_.store_relaxed(target_.load_relaxed() - 1);
     if (!rest_a_sleeper()) {
         stop_.store_relaxed(stop_.load_relaxed() + 1);
     }
+    return true;
+}
+
+bool idle::is_making() noexcept {
+    const base::guard guard(lock_);
+    return making_ != 0;
+}
+
+std::uint32_t idle::unrelieved() noexcept {
+    const base::guard guard(lock_);
+    return unrelieved_;
 }
 
 bool idle::be_alone(bool was_searching) noexcept {
@@ -203,7 +227,10 @@ bool idle::be_alone(bool was_searching) noexcept {
     const bool is_all = word_.load_relaxed() / one_unparked == 1 && target_.load_relaxed() == 1 &&
         sleepers_.empty() && making_ == 0 && stop_.load_relaxed() == 0;
     if (is_all && was_searching) {
-        word_.sub_seq_cst(one_searching); // seq_cst: as in stop_searching; the caller fences
+        word_.sub_seq_cst(one_searching); // seq_cst: as in stop_searching
+    }
+    if (is_all) {
+        is_lone_.store_relaxed(true); // under the lock: reinforce sees either this or who counts
     }
     return is_all;
 }

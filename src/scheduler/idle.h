@@ -50,10 +50,12 @@
 // see nobody although somebody sleeps; then as many are awake as there shall be, and rule D binds
 // each of them, a stand-in that goes to rest too.
 //
-// The worker of a pool of one is lone again when it is all that counts (be_alone).
+// The worker of a pool of one is lone again when it is all that counts (be_alone). It stops being
+// so in a turn, by itself or in a signal handler on its thread (leave_loneliness); as it was
+// counted as awake all the time, the counts are right from then on.
 //
-// Threads: every function may be called by any worker; worker_to_wake by any thread; reinforce and
-// dismiss by the watchdog.
+// Threads: every function may be called by any worker; worker_to_wake by any thread; reinforce,
+// dismiss and unrelieved by the watchdog.
 #pragma once
 
 #include "base/lock.h"
@@ -82,6 +84,15 @@ public:
         // relaxed: who raises the target looks at the queues afterwards (reinforce)
         return (word & count_mask) == 0 && word / one_unparked < target_.load_relaxed();
     }
+
+    // Whether all of this is left out, because the pool has one worker and nobody else counts.
+    [[nodiscard]] bool is_lone() const noexcept {
+        return is_lone_.load_acquire(); // acquire: pairs with leave_loneliness, for the watchdog
+    }
+    // At start-up.
+    void begin_lone() noexcept { is_lone_.store_relaxed(true); }
+    // By the lone worker, in a turn. The caller fences before anybody may rely on it.
+    void leave_loneliness() noexcept { is_lone_.store_release(false); }
 
     // Whether somebody searches: a hint.
     [[nodiscard]] bool is_searching() const noexcept { return searching() != 0; }
@@ -113,6 +124,8 @@ public:
     [[nodiscard]] bool join(std::uint32_t index) noexcept;
     // It cannot be made.
     void give_up_making() noexcept;
+    // For tests.
+    [[nodiscard]] bool is_making() noexcept;
 
     // What a stand-in that was at rest, and slept, finds itself to be: at rest as before, awake,
     // or awake and counted as searching because somebody chose it.
@@ -120,16 +133,19 @@ public:
     [[nodiscard]] role wake_from_rest(std::uint32_t index) noexcept;
     // Every worker is held in a long turn. found: a stand-in counts as one more now, awake or
     // asleep, and the caller shall look at the queues (rule D). coming, wanted: as in go_away, if
-    // there are fewer than `most` reinforcements. refused: that is not so, or somebody searches
-    // or may be woken, or the pool ends.
-    [[nodiscard]] relief reinforce(std::uint32_t most) noexcept;
-    // One reinforcement less.
-    void dismiss() noexcept;
+    // there are fewer than `most` reinforcements and one may be made. refused: that is not so, or
+    // somebody searches or may be woken, or the worker is lone, or the pool ends.
+    [[nodiscard]] relief reinforce(std::uint32_t most, bool may_make) noexcept;
+    // One reinforcement less. False: there is none, or the pool ends and needs all that count.
+    bool dismiss() noexcept;
+    // Workers that are away and have nobody in their place.
+    [[nodiscard]] std::uint32_t unrelieved() noexcept;
     [[nodiscard]] std::uint32_t reinforcements() const noexcept {
         return target_.load_relaxed() - worker_count_; // relaxed: written under the lock
     }
 
-    // True: the caller, who is awake, is all that counts, now or soon; it has stopped searching.
+    // True: the caller, who is awake, is all that counts. It is lone from now on and has stopped
+    // searching, and it shall fence and look at the queues.
     [[nodiscard]] bool be_alone(bool was_searching) noexcept;
 
     // A stand-in between two turns, not searching. True: there was a surplus and it is at rest now;
@@ -153,7 +169,8 @@ public:
     }
 
 private:
-    [[nodiscard]] bool rest_a_sleeper() noexcept; // under lock_
+    [[nodiscard]] bool rest_a_sleeper() noexcept; // under lock_, as is the next
+    void forget_unmade() noexcept;
 
     static constexpr std::uint32_t count_mask = 0xffff;
     static constexpr std::uint32_t one_searching = 1;
@@ -163,6 +180,7 @@ private:
     const std::uint32_t worker_count_;
     alignas(128) atomic<std::uint32_t> word_; // low 16 bits searching, high 16 bits unparked
     atomic<std::uint32_t> target_;            // written under lock_, seldom
+    atomic<bool> is_lone_{false};             // set under lock_
     base::spin_lock lock_{base::lock_rank::idle_workers};
     std::vector<std::uint32_t> sleepers_; // guarded by lock_; newest last; never grows
     std::vector<std::uint32_t> resting_;  // guarded by lock_; stand-ins; never grows

@@ -26,8 +26,8 @@
 //
 // At rest a stand-in sleeps on its ring, for descriptors that its tasks began to watch while it
 // stood in and for their timers: what becomes ready goes to injection, one wake-up later than
-// elsewhere. Stand-ins live as long as the pool; there are as many as calls were at once, at most
-// stand_ins_max. Beyond that, or without memory for a thread, a call is a long turn.
+// elsewhere. Stand-ins live as long as the pool (stand_ins.cc); there are as many as calls were at
+// once, at most stand_ins_max. Beyond that, or without memory for a thread, a call is a long turn.
 //
 // Shutdown does not wait for those that are away before it cancels tasks, for they may wait for a
 // task. Their stand-ins meet in drain() in their place. A worker that comes back when there is a
@@ -39,126 +39,18 @@
 // same. Rejected: to wake or make the stand-in only when the watchdog finds the worker stuck: up to
 // 4 ms, in which nothing runs if there is one worker.
 #include "base/assert.h"
-#include "base/log.h"
-#include "memory/frame_pool.h"
 #include "scheduler/pool_state.h"
 #include "scheduler/worker.h"
 #include "task/task.h"
 
 #include <rt/block_in_place.h>
-#include <rt/hooks.h>
 
-#include <algorithm>
-#include <new>
-#include <string>
 #include <utility>
 
 namespace rt::scheduler {
 
 using detail::this_thread;
 using metrics::worker_counters;
-
-namespace {
-
-// The thread of a stand-in.
-void stand_in_main(pool_state& pool, worker& self) {
-    const auto workers = static_cast<std::uint32_t>(pool.workers.size());
-    const std::uint32_t number = self.index - workers;
-    topology::cpu_set cpus; // all that workers are pinned to: it stands in for any of them
-    bool is_pinned = true;
-    for (const topology::cpu_set& pin : pool.pins) {
-        cpus = cpus.united(pin);
-        is_pinned = is_pinned && !pin.is_empty();
-    }
-    const std::string name = pool.settings.name + "-s" + std::to_string(number);
-    prepare_thread(pool, name, is_pinned ? cpus : topology::cpu_set(), self.node);
-    if (const result<void> attached = self.attach(); !attached) {
-        base::log(
-            base::log_level::warning,
-            "no stand-in for a worker that is away or held: %s",
-            attached.error().message().c_str()
-        );
-        pool.sleepers.give_up_making();
-        return;
-    }
-    self.enter();
-    pool.stand_ins[number].store_release(&self); // pairs with pool_state::find
-    if (pool.hooks != nullptr) {
-        detail::call_hook(pool.hooks->on_thread_start, "on_thread_start");
-    }
-    self.stand_in();
-    self.leave();
-    if (pool.hooks != nullptr) {
-        detail::call_hook(pool.hooks->on_thread_stop, "on_thread_stop");
-    }
-    memory::flush_thread();
-}
-
-} // namespace
-
-void pool_state::make_stand_in(const worker& near) noexcept {
-    const base::guard hold(stand_in_lock);
-    const std::uint32_t number = stand_in_count.load_relaxed();
-    if (number == std::min(stand_ins_max, settings.blocking_threads_max)) {
-        sleepers.give_up_making();
-        return;
-    }
-    const auto give_up = [&](const char* why) {
-        if (stand_in_workers.size() > number) {
-            stand_in_workers.pop_back();
-        }
-        base::log(
-            base::log_level::warning, "no stand-in for a worker that is away or held: %s", why
-        );
-        sleepers.give_up_making();
-    };
-    try {
-        const auto first = static_cast<std::uint32_t>(workers.size());
-        auto made = std::make_unique<worker>(*this, first + number, near.node);
-        steal_group everybody;
-        for (std::uint32_t i = 0; i < first; ++i) {
-            everybody.workers.push_back(i);
-        }
-        made->victims.push_back(std::move(everybody));
-        stand_in_workers.push_back(std::move(made));
-        stand_in_threads.reserve(stand_in_threads.size() + 1);
-    } catch (const std::bad_alloc&) {
-        give_up("out of memory");
-        return;
-    }
-    auto thread = base::thread::start(stack_bytes(), [this, &self = *stand_in_workers.back()] {
-        stand_in_main(*this, self);
-    });
-    if (!thread) {
-        give_up(thread.error().message().c_str());
-        return;
-    }
-    stand_in_threads.push_back(std::move(*thread));
-    stand_in_count.store_release(number + 1);
-    if (!is_watchdog_over) {
-        dog.start(*this);
-    }
-}
-
-void pool_state::wake_stand_ins() noexcept {
-    for (auto i = static_cast<std::uint32_t>(workers.size()); i < index_end(); ++i) {
-        if (worker* const each = find(i)) {
-            each->unpark();
-        }
-    }
-}
-
-void pool_state::join_stand_ins() noexcept {
-    // No task is left that could have another one made.
-    std::vector<base::thread> threads;
-    {
-        const base::guard hold(stand_in_lock);
-        threads = std::move(stand_in_threads);
-    }
-    for (base::thread& thread : threads) {
-        thread.join();
-    }
-}
 
 void pool_state::take_baton() noexcept {
     std::uint32_t expected = 0;
@@ -221,7 +113,7 @@ bool worker::go_away(detail::context& outer) noexcept {
 void worker::leave_loneliness() noexcept {
     if (is_lone_) {
         is_lone_ = false;
-        pool_.is_lone.store_release(false); // release: pairs with the watchdog's acquire
+        pool_.sleepers.leave_loneliness();
     }
 }
 
@@ -233,8 +125,8 @@ bool worker::become_lone() noexcept {
         return false;
     }
     is_searching_ = false;
+    state.store_relaxed(worker_state::running);
     is_lone_ = true;
-    pool_.is_lone.store_relaxed(true);
     fence_seq_cst(); // store-load; pairs with notify's
     return true;
 }
@@ -311,7 +203,10 @@ bool worker::rest() noexcept {
 }
 
 void worker::stand_in() noexcept {
-    if (!pool_.sleepers.join(index) && !rest()) {
+    if (pool_.sleepers.join(index)) {
+        state.store_relaxed(worker_state::running);
+        pool_.dog.stir();
+    } else if (!rest()) {
         return;
     }
     for (;;) {

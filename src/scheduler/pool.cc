@@ -30,18 +30,18 @@ pool_state::pool_state(const config& wanted, driver::kind kind, std::uint32_t wo
 }
 
 void pool_state::notify(std::uint32_t near) noexcept {
-    if (is_lone.load_relaxed()) {
+    if (sleepers.is_lone()) {
         workers[0]->unpark(); // see idle.h, "A lone worker"
         // Store-load: the caller's push before this look; pairs with the fences of go_away, of the
         // stand-in that was made for it, and of on_kick. (On x86 unpark's exchange would do.)
         fence_seq_cst();
-        if (is_lone.load_relaxed()) {
+        if (sleepers.is_lone()) {
             return; // else it may have gone away, and looked at the queues, in between
         }
     }
     // Store-load: the caller's push before the read of the idle word; see idle.h.
     fence_seq_cst();
-    if (is_lone.load_relaxed()) [[unlikely]] {
+    if (sleepers.is_lone()) [[unlikely]] {
         workers[0]->unpark(); // it has become lone in between: pairs with become_lone's fence
         return;
     }

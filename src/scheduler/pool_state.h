@@ -30,6 +30,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -109,8 +110,10 @@ public:
     [[nodiscard]] std::uint32_t index_end() const noexcept {
         return static_cast<std::uint32_t>(workers.size()) + stand_in_count.load_relaxed();
     }
-    // Makes a stand-in near a worker; it calls sleepers.join(). Threads: any worker.
+    // Makes a stand-in near a worker; it calls sleepers.join(). Threads: any worker, the watchdog.
     void make_stand_in(const worker& near) noexcept;
+    // It cannot do its work. By its own thread, which ends then.
+    void give_up_stand_in(std::uint32_t number) noexcept;
     // Makes all of them look for what to do.
     void wake_stand_ins() noexcept;
     // Waits for the threads of stand-ins, once the workers have ended.
@@ -148,12 +151,12 @@ public:
     atomic<std::uint32_t> stand_in_count{0}; // written under stand_in_lock; only grows
     atomic<worker*> stand_ins[stand_ins_max] = {};
     base::futex_lock stand_in_lock{base::lock_rank::block_in_place};
-    std::vector<std::unique_ptr<worker>> stand_in_workers; // guarded by stand_in_lock
-    std::vector<base::thread> stand_in_threads;            // guarded by stand_in_lock
-    bool is_watchdog_over = false;                         // guarded by stand_in_lock
-    atomic<bool> is_lone{false};                           // one worker, and no stand-in counts
-    atomic<bool> is_company_wanted{false};                 // see worker::on_kick
-    atomic<worker*> leader{nullptr};                       // of the shutdown
+    std::vector<std::unique_ptr<worker>> stand_in_workers;     // guarded by stand_in_lock
+    std::vector<std::optional<base::thread>> stand_in_threads; // guarded by stand_in_lock
+    std::vector<std::uint32_t> stand_ins_given_up;             // guarded by stand_in_lock; numbers
+    bool is_watchdog_over = false;                             // guarded by stand_in_lock
+    atomic<bool> is_company_wanted{false};                     // see worker::on_kick
+    atomic<worker*> leader{nullptr};                           // of the shutdown
     atomic<std::uint32_t> late{0}; // workers that have come back since there is a leader
     base::spin_lock walk_lock{base::lock_rank::scheduler_shutdown}; // see shutdown.cc
     std::vector<int> start_errors; // by worker; errno of its driver, during start-up
@@ -163,6 +166,7 @@ public:
     std::exception_ptr unhandled; // written by who set has_unhandled, before it cancels any task
 
 private:
+    [[nodiscard]] bool add_stand_in(std::uint32_t number, std::uint32_t node) noexcept;
     void cancel_all(worker& self) noexcept;
     void hold_up(const inject_queue& queue) noexcept;
     void help_others(worker& self) noexcept;

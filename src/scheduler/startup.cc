@@ -119,7 +119,7 @@ void make_workers(pool_state& state, const topology::placement& placed) {
     }
     if (state.workers.size() == 1) {
         state.workers[0]->be_lone();
-        state.is_lone.store_relaxed(true);
+        state.sleepers.begin_lone();
     }
 }
 
@@ -269,6 +269,7 @@ start_fault pool::start_threads() {
     }
     if (failure == 0) {
         if (state.workers.size() > 1 || state.settings.relief_threads != 0) {
+            const base::guard hold(state.stand_in_lock);
             state.dog.start(state);
         }
         return {};

@@ -57,6 +57,9 @@ inline constexpr std::int64_t watchdog_period_ns = 2'000'000;
 // pool whose turns take 4 ms now and then shall not change threads for that.
 inline constexpr std::uint32_t relief_samples = 2;
 
+// Samples between two attempts to make a stand-in, when the last has not come: a second.
+inline constexpr std::uint32_t relief_retry_samples = 500;
+
 // Samples without a worker awake after which the watchdog sleeps too: short gaps between requests
 // must not cost a thread wake-up each.
 inline constexpr std::uint32_t watchdog_quiet_periods = 12;
@@ -66,6 +69,10 @@ inline constexpr std::uint32_t watchdog_quiet_periods = 12;
 // as long.
 inline constexpr std::int64_t watchdog_kick_ns = 50'000;
 inline constexpr int watchdog_kick_naps = 16;
+
+// Signals to one worker in a sample, each for as many tasks as a ring has room for: all of 16384
+// tasks behind it are run within some milliseconds, if they are short.
+inline constexpr int watchdog_kicks_max = 64;
 
 // Rounds of event_interval turns between two walks over all headers during shutdown.
 inline constexpr int shutdown_rounds = 1024;

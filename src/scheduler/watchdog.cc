@@ -13,6 +13,7 @@
 
 #include <rt/detail/context.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
@@ -70,6 +71,14 @@ void kick(const worker& stuck, Awaited is_awaited) noexcept {
             break;
         }
     }
+}
+
+// Whether others take all that is in its ring within a moment.
+bool is_emptied(const worker& stuck) noexcept {
+    for (int naps = 0; naps < watchdog_kick_naps && !stuck.queue.is_empty(); ++naps) {
+        nap(watchdog_kick_ns);
+    }
+    return stuck.queue.is_empty();
 }
 
 } // namespace
@@ -149,13 +158,26 @@ bool watchdog::sample(pool_state& pool) noexcept {
             ++held;
         }
     }
+    held += pool.sleepers.unrelieved(); // they are away, and count
+    count_reliefs(pool);
     if (held != 0 && !any_free) {
         reinforce(pool);
+    } else {
+        pool.is_company_wanted.store_relaxed(false);
     }
-    while (pool.sleepers.reinforcements() > held) {
-        pool.sleepers.dismiss();
+    while (pool.sleepers.reinforcements() > held && pool.sleepers.dismiss()) {
     }
+    reinforcements_ = std::min(reinforcements_, pool.sleepers.reinforcements());
     return any_awake;
+}
+
+void watchdog::count_reliefs(pool_state& pool) noexcept {
+    const std::uint32_t now = pool.sleepers.reinforcements();
+    if (now > reinforcements_) {
+        metrics::add(&metrics::worker_counters::reliefs, now - reinforcements_);
+        reinforcements_ = now;
+        until_made_ = 0;
+    }
 }
 
 // Every worker that is awake is held. Those that are about to wake up are the others' business.
@@ -164,21 +186,20 @@ void watchdog::reinforce(pool_state& pool) noexcept {
         return;
     }
     worker& first = *pool.workers[0];
-    // acquire: pairs with leave_loneliness.
-    if (pool.is_lone.load_acquire() && (pool.has_work() || first.has_private())) {
-        pool.is_company_wanted.store_relaxed(true);
-        kick(first, [&] { return pool.is_lone.load_acquire(); });
-        pool.is_company_wanted.store_relaxed(false);
+    if (pool.sleepers.is_lone() && (pool.has_work() || first.has_private())) {
+        pool.is_company_wanted.store_relaxed(true); // until somebody is free: it may take a while
+        kick(first, [&] { return pool.sleepers.is_lone(); });
     }
-    if (pool.is_lone.load_acquire() || !pool.has_work()) {
+    if (!pool.has_work()) {
         return;
     }
-    const idle::relief relief = pool.sleepers.reinforce(pool.settings.relief_threads);
+    until_made_ -= until_made_ != 0 ? 1 : 0;
+    const idle::relief relief =
+        pool.sleepers.reinforce(pool.settings.relief_threads, until_made_ == 0);
     if (relief == idle::relief::wanted) {
-        metrics::count(&metrics::worker_counters::reliefs);
+        until_made_ = relief_retry_samples;
         pool.make_stand_in(first);
     } else if (relief == idle::relief::found) {
-        metrics::count(&metrics::worker_counters::reliefs);
         pool.notify(no_preference); // rule D
     }
 }
@@ -187,14 +208,20 @@ void watchdog::help(pool_state& pool, std::uint32_t index) noexcept {
     worker& stuck = *pool.find(index);
     stuck.wheel.advance(base::monotonic_ns());
     driver::driver& source = *stuck.driver();
-    if (stuck.has_private() || source.needs_kick()) {
-        kick(stuck, [&] {
-            return source.needs_kick() || (stuck.has_private() && stuck.queue.is_empty());
-        });
-    }
-    source.rescue();
-    if (!stuck.queue.is_empty()) {
-        pool.notify(no_preference);
+    // As many tasks as the ring has room for become visible by each signal.
+    for (int kicks = 0; kicks < watchdog_kicks_max; ++kicks) {
+        if (stuck.has_private() || source.needs_kick()) {
+            kick(stuck, [&] {
+                return source.needs_kick() || (stuck.has_private() && stuck.queue.is_empty());
+            });
+        }
+        source.rescue();
+        if (!stuck.queue.is_empty()) {
+            pool.notify(no_preference);
+        }
+        if (!stuck.has_private() || !is_emptied(stuck)) {
+            break;
+        }
     }
 }
 

@@ -20,9 +20,16 @@
 // as somebody is held: the pool has config::relief_threads of these at most, and makes them as
 // rt::block_in_place does (in_place.cc). Every worker must have been in one turn for relief_samples
 // samples and something must be queued that nobody looks for; so a task waits for less than
-// (relief_samples + 2) * period_ns, and for a thread to be made if it is the first time. The worker
-// of a pool of one stops being lone first, in the handler of a further signal, for only its own
-// thread can; it is lone again when the stand-in has gone to rest.
+// (relief_samples + 2) * period_ns, and for a thread to be made if it is the first time. Where none
+// can be made the watchdog tries again after relief_retry_samples. The worker of a pool of one
+// stops being lone first, in the handler of a further signal, for only its own thread can; it is
+// lone again when the stand-in has gone to rest.
+//
+// A worker that is away in rt::block_in_place and has nobody in its place counts as held.
+//
+// Not helped: bound tasks, and what waits for a task whose child is held inside of its join (as a
+// lone worker runs it): such a parent is unwound when the child's turn ends. A task that blocks
+// SIGURG, or a hook around a sleep that takes long, is a turn that nobody sees.
 //
 // Rejected: to take the count of the worker that is held, as when it goes away by itself. Its turn
 // may end at any moment, and then it would have to find out, with a look at a shared word at the
@@ -63,6 +70,7 @@ private:
     [[nodiscard]] bool sample(pool_state& pool) noexcept;
     void help(pool_state& pool, std::uint32_t index) noexcept;
     void reinforce(pool_state& pool) noexcept;
+    void count_reliefs(pool_state& pool) noexcept;
 
     // By worker or stand-in, at the last sample.
     struct seen_turn {
@@ -71,7 +79,9 @@ private:
     };
 
     alignas(128) vigil vigil_;
-    std::vector<seen_turn> turns_; // watchdog's thread
+    std::vector<seen_turn> turns_;     // watchdog's thread, as are the next
+    std::uint32_t reinforcements_ = 0; // that are counted already
+    std::uint32_t until_made_ = 0;     // samples until another stand-in may be made
     std::thread thread_;
 };
 

@@ -62,6 +62,7 @@ struct absence {
         : who(wanted)
         , sleepers(1, 1) {
         workers[0].is_lone = true;
+        sleepers.begin_lone();
         others = who.own + who.injected;
         total = who.calls + others;
         for (unsigned i = 0; i < who.calls; ++i) {
@@ -133,7 +134,7 @@ struct absence {
         worker& own = workers[0];
         if (own.is_lone) {
             own.is_lone = false;
-            is_lone.store_relaxed(0);
+            sleepers.leave_loneliness();
         }
         give_away(0);
         has_given_away = true;
@@ -261,10 +262,10 @@ struct absence {
 
     // pool_state
     void notify(std::uint32_t near) {
-        if (is_lone.load_relaxed() != 0) {
+        if (sleepers.is_lone()) {
             workers[0].park.exchange_seq_cst(park_state::notified);
             rt_model::fence_seq_cst();
-            if (is_lone.load_relaxed() != 0) {
+            if (sleepers.is_lone()) {
                 return;
             }
         }
@@ -287,7 +288,6 @@ struct absence {
     idle sleepers;
     rt_model::scheduler::inject_queue injected;
     worker workers[2];
-    rt_model::atomic<unsigned> is_lone{1};
     rt_model::atomic<unsigned> has_stand_in{0};
     bool has_given_away = false; // worker 0 is away, or on its way out, and its queue is empty
     unsigned others = 0;

@@ -71,11 +71,13 @@ struct relief {
     explicit relief(const cast& wanted)
         : who(wanted)
         , sleepers(1, 1)
-        , is_lone(wanted.is_lone ? 1 : 0)
         , others(wanted.own + wanted.injected)
         , total(1 + others + wanted.later)
         , private_left(wanted.own) {
         workers[0].is_lone = who.is_lone;
+        if (who.is_lone) {
+            sleepers.begin_lone();
+        }
         check(workers[0].queue.try_push(task_at(0)), "room"); // the long turn
     }
 
@@ -167,7 +169,7 @@ struct relief {
         if (own.is_lone) {
             check(is_company_wanted.load_relaxed() != 0, "a signal for nothing");
             own.is_lone = false; // leave_loneliness
-            is_lone.store_release(0);
+            sleepers.leave_loneliness();
             rt_model::fence_seq_cst();
         }
         for (; private_left != 0; --private_left) {
@@ -188,8 +190,7 @@ struct relief {
             if (needs_relief()) {
                 has_changed = reinforce();
             }
-            if (held == 0 && sleepers.reinforcements() > 0) {
-                sleepers.dismiss();
+            if (held == 0 && sleepers.reinforcements() > 0 && sleepers.dismiss()) {
                 has_called = false;
                 has_changed = true;
             }
@@ -207,7 +208,7 @@ struct relief {
     }
 
     bool reinforce() {
-        if (is_lone.load_acquire() != 0 || private_left != 0) { // the kicks of help and reinforce
+        if (sleepers.is_lone() || private_left != 0) { // the kicks of help and reinforce
             is_company_wanted.store_relaxed(1);
             if (was_kicked.exchange_acq_rel(1) != 0) {
                 return false; // the last one has not been handled
@@ -217,7 +218,7 @@ struct relief {
         if (!has_work()) {
             return false;
         }
-        const idle::relief what = sleepers.reinforce(1);
+        const idle::relief what = sleepers.reinforce(1, true);
         if (what == idle::relief::wanted) {
             has_stand_in.exchange_acq_rel(1); // make_stand_in: a thread begins
         } else if (what == idle::relief::found && !who.forgets_to_look) {
@@ -352,7 +353,6 @@ struct relief {
         }
         own.is_searching = false;
         own.is_lone = true;
-        is_lone.store_relaxed(1);
         rt_model::fence_seq_cst();
         return true;
     }
@@ -389,15 +389,15 @@ struct relief {
 
     // pool_state
     void notify(std::uint32_t near) {
-        if (is_lone.load_relaxed() != 0) {
+        if (sleepers.is_lone()) {
             workers[0].park.exchange_seq_cst(park_state::notified);
             rt_model::fence_seq_cst();
-            if (is_lone.load_relaxed() != 0) {
+            if (sleepers.is_lone()) {
                 return;
             }
         }
         rt_model::fence_seq_cst();
-        if (is_lone.load_relaxed() != 0) {
+        if (sleepers.is_lone()) {
             workers[0].park.exchange_seq_cst(park_state::notified);
             return;
         }
@@ -419,7 +419,6 @@ struct relief {
     idle sleepers;
     rt_model::scheduler::inject_queue injected;
     worker workers[2];
-    rt_model::atomic<unsigned> is_lone;
     rt_model::atomic<unsigned> is_company_wanted{0};
     rt_model::atomic<unsigned> was_kicked{0};
     rt_model::atomic<unsigned> has_stand_in{0};
@@ -460,8 +459,10 @@ Test(relief_model, a_turn_that_ends_before_the_stand_in_is_there) {
     constexpr cast once{1, 0, 0, false, false, false, true};
     constexpr cast lone{1, 0, 1, true, false, false, true};
     constexpr cast ending{1, 0, 0, true, true, false, true};
+    constexpr cast from_outside{0, 1, 1, false, false, false, true};
     expect_good<relief>("by itself", bounded(3), once);
-    expect_good<relief>("lone, by itself, 1 later", bounded(2), lone);
+    expect_good<relief>("lone, by itself, 1 later", bounded(3), lone);
+    expect_good<relief>("injected, by itself, 1 later", bounded(2), from_outside);
     expect_good<relief>("lone, by itself, the end", bounded(2), ending);
 }
 

@@ -125,3 +125,37 @@ Test(idle, a_stand_in_does_not_go_to_rest_when_others_have_arrived_at_the_end) {
     cr_assert_not(workers.retire(1));
     cr_assert(workers.arrive(1), "nobody leads the shutdown");
 }
+
+// One is being made for a worker that is away, and one for all that are held, which cannot be.
+Test(idle, a_reinforcement_that_cannot_be_made_is_asked_for_again) {
+    idle workers(2, 2);
+    cr_assert_eq(workers.go_away(), idle::relief::wanted);
+    cr_assert_eq(workers.reinforce(4, true), idle::relief::wanted);
+    workers.give_up_making();
+    cr_assert(workers.join(2), "the first one's");
+    cr_assert_eq(workers.reinforce(4, true), idle::relief::wanted);
+    cr_assert_eq(workers.reinforce(4, true), idle::relief::coming);
+}
+
+// Nobody would wake it, and the worker would not be lone while it is busy.
+Test(idle, a_stand_in_that_is_one_too_many_rests_when_it_parks) {
+    idle workers(1, 1);
+    cr_assert_eq(workers.reinforce(4, true), idle::relief::wanted);
+    cr_assert(workers.join(1));
+    cr_assert(workers.dismiss());
+    cr_assert_eq(workers.surplus(), 1U);
+    static_cast<void>(workers.park(1, false));
+    cr_assert_eq(workers.surplus(), 0U);
+    cr_assert(workers.be_alone(false));
+    cr_assert(workers.is_lone());
+    cr_assert_eq(workers.reinforce(4, true), idle::relief::refused);
+}
+
+Test(idle, at_the_end_all_that_count_are_needed) {
+    idle workers(1, 1);
+    cr_assert_eq(workers.reinforce(1, true), idle::relief::wanted);
+    cr_assert(workers.join(1));
+    cr_assert_not(workers.arrive(1));
+    cr_assert_not(workers.dismiss());
+    cr_assert(workers.arrive(1));
+}

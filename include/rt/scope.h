@@ -58,7 +58,7 @@ public:
     bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
         task_header* const waiter = attach_to_current(*this, "rt::scope::join");
         group_.joiner = this; // the group looks at it in the same thread's next turn
-        return commit_suspend(waiter, self.address(), this, wait_kind::scope, &group_);
+        return commit_suspend(waiter, self.address(), this, wait_kind::join_any, &group_);
     }
     void await_resume() const noexcept {}
 

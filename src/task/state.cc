@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The transitions of the task state word. The bits and the five rules are in rt/detail/header.h.
+// The transitions of the task state word. The bits and the six rules are in rt/detail/header.h.
 //
 // All changes are read-modify-writes of one word, so they have one order; every one that hands the
 // task from one thread to another is acquire-release: the party that takes the task out of its leaf

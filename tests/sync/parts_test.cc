@@ -381,3 +381,63 @@ Test(parts, ticks) {
         runtime.block_on(in_timeout<tick_subject>());
     });
 }
+
+// ---- made early ---------------------------------------------------------------------------------
+
+namespace {
+
+// What is waited for is what is new when the wait begins, not when the part was made.
+task<void> sees_what_has_been_seen_since() {
+    auto [tx, rx] = rt::watch::channel<int>(0);
+    auto changed = rt::timeout(1ms, rx.changed());
+    rt::or_throw(tx.send(1));
+    static_cast<void>(rx.borrow_and_update());
+    const auto seen = co_await std::move(changed);
+    cr_assert(!seen && seen.error().is_timed_out());
+    auto first = rt::timeout(1ms, rx.changed());
+    auto second = rt::timeout(1ms, rx.changed());
+    rt::or_throw(tx.send(2));
+    cr_assert(co_await std::move(first));
+    const auto again = co_await std::move(second);
+    cr_assert(!again && again.error().is_timed_out());
+}
+
+task<void> has_what_has_been_had_since() {
+    auto [tx, rx] = rt::broadcast::channel<int>(4);
+    auto first = rt::timeout(1ms, rx.recv());
+    auto second = rt::timeout(1ms, rx.recv());
+    static_cast<void>(tx.send(2));
+    const auto one = co_await std::move(first);
+    cr_assert(one && *one);
+    cr_assert_not(co_await std::move(second)); // timed out
+}
+
+// Another part of the task sees the change between the wake-up and the turn.
+task<void> is_told_of_a_change_that_another_part_has_seen() {
+    auto [tx, rx] = rt::watch::channel<int>(0);
+    rt::notify go;
+    auto* const to = &rx;
+    auto* const at = &go;
+    auto child = rt::spawn([](rt::watch::sender<int> by, rt::notify* told) -> task<void> {
+        co_await rt::yield();
+        told->notify_one();
+        rt::or_throw(by.send(1));
+        co_await rt::sleep(1ms); // not closed
+    }(std::move(tx), at));
+    const auto sees = [](rt::notify* told, rt::watch::receiver<int>* of) -> task<void> {
+        co_await told->notified();
+        static_cast<void>(of->borrow_and_update());
+    };
+    const auto [none, changed] = co_await rt::join(sees(at, to), to->changed());
+    static_cast<void>(none);
+    cr_assert(changed, "the channel is open");
+    co_await std::move(child);
+}
+
+} // namespace
+
+Test(parts, wait_for_what_is_new_when_they_are_awaited) {
+    rt::block_on(rt::test::single(), sees_what_has_been_seen_since());
+    rt::block_on(rt::test::single(), has_what_has_been_had_since());
+    rt::block_on(rt::test::single(), is_told_of_a_change_that_another_part_has_seen());
+}

@@ -12,12 +12,14 @@
 #include <rt/join_set.h>
 #include <rt/net/tcp.h>
 #include <rt/runtime.h>
+#include <rt/scope.h>
 #include <rt/select.h>
 #include <rt/shield.h>
 #include <rt/spawn.h>
 #include <rt/sync/mpsc.h>
 #include <rt/time.h>
 #include <rt/try_join.h>
+#include <rt/yield.h>
 
 #include <cerrno>
 #include <chrono>
@@ -195,6 +197,55 @@ task<void> joins_two(two_channels* of) {
     of->delivered += 2;
 }
 
+// A body that waits for its scope's children is no exception.
+task<void> is_short() {
+    co_await rt::yield();
+}
+
+task<void> waits_for_none(rt::scope* children) {
+    while (children->size() != 0) {
+        co_await rt::yield();
+    }
+}
+
+task<void> joins_and_receives(rt::scope* children, rt::mpsc::receiver<int>* from) {
+    co_await children->join();
+    static_cast<void>(co_await from->recv());
+    cr_assert(false, "it has lost");
+}
+
+task<void> scopes_lose_too() {
+    auto [tx, rx] = rt::mpsc::channel<int>(4);
+    rt::or_throw(tx.try_send(1));
+    auto* const from = &rx;
+    co_await rt::scope::run([from](rt::scope& children) -> task<void> {
+        children.spawn(is_short);
+        static_cast<void>(co_await rt::select(
+            rt::biased, waits_for_none(&children), joins_and_receives(&children, from)
+        ));
+    });
+    cr_assert_eq(rx.size(), 1U);
+}
+
+task<void> throws_later() {
+    co_await rt::yield();
+    throw std::runtime_error("as planned");
+}
+
+task<void> bodies_of_scopes_lose_too() {
+    bool has_thrown = false;
+    try {
+        co_await rt::scope::run([](rt::scope& children) -> task<void> {
+            children.spawn(throws_later);
+            co_await children.join();
+            cr_assert(false, "the scope has failed");
+        });
+    } catch (const std::runtime_error&) {
+        has_thrown = true;
+    }
+    cr_assert(has_thrown);
+}
+
 // What an aborted task has not been given is in the channels still.
 task<void> abort_takes_nothing(task<void> (*body)(two_channels*), bool to_both) {
     two_channels channels;
@@ -223,6 +274,11 @@ Test(lost_branches, a_socket_keeps_its_bytes) {
 
 Test(lost_branches, take_nothing_through_groups_of_their_own) {
     on_each_flavor_run(&groups_inside_lose_too);
+}
+
+Test(lost_branches, in_scopes_run_no_more) {
+    on_each_flavor_run(&scopes_lose_too);
+    on_each_flavor_run(&bodies_of_scopes_lose_too);
 }
 
 Test(lost_branches, a_join_that_fails_takes_no_more) {

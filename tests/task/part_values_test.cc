@@ -177,3 +177,22 @@ Test(part_values, a_scope_joins_its_children_in_time) {
 Test(part_values, a_deadline_costs_one_frame_and_hides_no_wait) {
     on_each_flavor_run(&costs_one_frame);
 }
+
+namespace {
+
+task<const int> gives_a_constant() {
+    co_return 5;
+}
+
+task<void> takes_constants() {
+    const auto alone = co_await rt::timeout(std::chrono::hours(1), gives_a_constant());
+    cr_assert_eq(*alone, 5);
+    const auto [first, second] = co_await rt::join(gives_a_constant(), gives_a_constant());
+    cr_assert_eq(first + second, 10);
+}
+
+} // namespace
+
+Test(part_values, may_be_constant) {
+    rt::block_on(rt::test::single(), takes_constants());
+}

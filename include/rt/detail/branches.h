@@ -3,7 +3,7 @@
 // Branches: several chains of coroutines within one task, for join, select, scope and shield.
 //
 // A task has one leaf. A group gives each branch a header of its own, so that it can suspend, be
-// woken and be unwound by the five rules like any task (rt/detail/header.h), but makes itself the
+// woken and be unwound by the six rules like any task (rt/detail/header.h), but makes itself the
 // branch's scheduler: a branch that becomes ready is left in the group's inbox, the task that owns
 // the group is woken, and runs it as a part of its own turn. So branches never run in parallel with
 // one another or with their task, and may share its locals without a lock.

@@ -89,10 +89,10 @@ private:
     atomic<std::uint32_t> holds_{2}; // all senders together, and each receiver
 };
 
-// Waits until there is something to receive.
+// Waits until there is something to receive at `position`, the receiver's when the wait begins.
 class RT_API broadcast_wait : public sync_wait {
 public:
-    broadcast_wait(broadcast_core* core, std::uint64_t position) noexcept
+    broadcast_wait(broadcast_core* core, const std::uint64_t& position) noexcept
         : sync_wait(wait_type, core)
         , position_(position) {}
 
@@ -113,7 +113,7 @@ private:
         return static_cast<broadcast_core*>(object());
     }
 
-    const std::uint64_t position_;
+    const std::uint64_t& position_;
 };
 
 } // namespace rt::detail

@@ -68,8 +68,18 @@ struct owned_value<T&&> {
     using type = std::remove_cv_t<T>;
 };
 template<typename A>
-using part_value =
-    typename owned_value<decltype(awaiter_of(std::declval<A&&>()).await_resume())>::type;
+struct value_of_part {};
+template<part A>
+struct value_of_part<A> {
+    using type =
+        typename owned_value<decltype(awaiter_of(std::declval<A&&>()).await_resume())>::type;
+};
+template<typename T>
+struct value_of_part<task<T>> {
+    using type = T;
+};
+template<typename A>
+using part_value = typename value_of_part<std::remove_cv_t<A>>::type;
 
 template<part A>
 task<part_value<A>> run_part(A operation) {

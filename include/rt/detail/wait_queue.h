@@ -11,7 +11,8 @@
 // Rule 2. A waker takes the waiter out under the same lock, gives it what it waits for, lets go of
 //         the lock, and wakes it. Taken out means granted: nothing is lost whoever cancels.
 // Rule 3. `cancel` succeeds (detached) only if it takes the waiter out itself. If a waker was
-//         faster, it answers in_flight; the task resumes with what it was given.
+//         faster, it answers in_flight; the task resumes with what it was given, or rule 5 is
+//         applied.
 // Rule 4. A waiter that has been taken out lives until it is woken: read its link before.
 // Rule 5. `give_back` undoes a grant, for a waiter that was woken and whose task shall not go on
 //         (rule 6 of rt/detail/header.h): as if it had been resumed and had dropped what it got. It

@@ -74,10 +74,11 @@ private:
     atomic<std::uint32_t> holds_{2}; // all senders together, and each receiver
 };
 
-// Waits until the version is another one than `seen`, or the senders are gone.
+// Waits until the version is another one than `seen`, or the senders are gone. `seen` is the
+// receiver's, as it is when the wait begins.
 class RT_API watch_changed_wait : public sync_wait {
 public:
-    watch_changed_wait(watch_core* core, std::uint64_t seen) noexcept
+    watch_changed_wait(watch_core* core, const std::uint64_t& seen) noexcept
         : sync_wait(wait_type, core)
         , seen_(seen) {}
 
@@ -97,7 +98,7 @@ private:
         return core()->has_changed(seen_) || core()->is_closed();
     }
 
-    const std::uint64_t seen_;
+    const std::uint64_t& seen_;
 };
 
 // Waits until there is no receiver.

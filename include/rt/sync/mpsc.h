@@ -125,7 +125,7 @@ public:
 
     /// Waits for room and keeps it for this sender.
     /// Requires: awaited in a task. Threads: any. Cancel: safe; room that was granted meanwhile is
-    /// delivered. Errors: errc::closed.
+    /// delivered, or goes back (man rt_select(3)). Errors: errc::closed.
     reserve_awaiter reserve() noexcept { return reserve_awaiter(hold_.get()); }
 
     /// The same if there is room and nobody waits for it. Errors: EAGAIN, errc::closed.

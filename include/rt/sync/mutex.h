@@ -84,7 +84,7 @@ public:
 
     /// Waits for the mutex. Not recursive: a task that holds it already waits for ever.
     /// Requires: awaited in a task. Threads: any. Cancel: safe; a place in the queue is given up,
-    /// a mutex that was being handed over is delivered.
+    /// a mutex that was being handed over is delivered, or goes on (man rt_select(3)).
     lock_awaiter lock() noexcept { return lock_awaiter(this); }
 
     /// The mutex if it is free, else an empty guard. Threads: any.

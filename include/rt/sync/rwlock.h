@@ -106,7 +106,7 @@ public:
 
     /// Wait for the lock, in the order of the calls, readers next to one another together.
     /// Requires: awaited in a task. Threads: any. Cancel: safe; a place in the queue is given up, a
-    /// lock that was granted meanwhile is delivered.
+    /// lock that was granted meanwhile is delivered, or goes on (man rt_select(3)).
     read_awaiter read() noexcept { return read_awaiter(&pool_); }
     write_awaiter write() noexcept { return write_awaiter(&pool_); }
 

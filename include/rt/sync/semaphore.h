@@ -191,8 +191,8 @@ public:
     /// Waits for `count` permits, all of them at once. More than the semaphore will ever have:
     /// waits for ever, and those that come later with it.
     /// Requires: awaited in a task. Threads: any. Cancel: safe; a place in the queue is given up,
-    /// permits that were granted meanwhile are delivered. Errors: an empty permit, once the
-    /// semaphore is closed.
+    /// permits that were granted meanwhile are delivered, or go back (man rt_select(3)). Errors: an
+    /// empty permit, once the semaphore is closed.
     acquire_awaiter acquire(std::uint32_t count = 1) noexcept { return {&pool_, count}; }
 
     /// The permits if they are free, nobody waits and the semaphore is not closed, else an empty

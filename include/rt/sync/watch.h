@@ -147,8 +147,9 @@ private:
         : core_(core)
         , seen_(seen) {}
 
+    // It may have changed and been seen by another part of the same task since the wake-up.
     result<void> settle() noexcept {
-        if (!has_changed()) {
+        if (!has_changed() && (core_ == nullptr || core_->is_closed())) {
             return failure(errc::closed, "watch changed");
         }
         seen_ = core_->version();

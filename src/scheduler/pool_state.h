@@ -145,6 +145,9 @@ public:
     seat driving;                        // of flavor::current_thread: who drives its worker
     std::uint64_t block_on_count = 0;    // of the same: for whoever drives
     std::vector<topology::cpu_set> pins; // by worker; empty: not pinned
+    // What stand-ins are pinned to: all that workers could have been, for the worker that one
+    // stands in for may compute on its own CPU. Empty: nothing.
+    topology::cpu_set stand_in_cpus;
     std::string placement_reason;
     std::vector<base::thread> threads;
     watchdog dog;

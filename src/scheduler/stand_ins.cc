@@ -35,14 +35,8 @@ void report(const char* why) noexcept {
 void stand_in_main(pool_state& pool, worker& self) {
     const auto workers = static_cast<std::uint32_t>(pool.workers.size());
     const std::uint32_t number = self.index - workers;
-    topology::cpu_set cpus; // all that workers are pinned to: it stands in for any of them
-    bool is_pinned = true;
-    for (const topology::cpu_set& pin : pool.pins) {
-        cpus = cpus.united(pin);
-        is_pinned = is_pinned && !pin.is_empty();
-    }
     const std::string name = pool.settings.name + "-s" + std::to_string(number);
-    prepare_thread(pool, name, is_pinned ? cpus : topology::cpu_set(), self.node);
+    prepare_thread(pool, name, pool.stand_in_cpus, self.node);
     if (const result<void> attached = self.attach(); !attached) {
         report(attached.error().message().c_str());
         pool.give_up_stand_in(number);

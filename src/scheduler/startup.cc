@@ -117,6 +117,14 @@ void make_workers(pool_state& state, const topology::placement& placed) {
         state.workers.push_back(std::move(made));
         state.pins.push_back(at.bound_to);
     }
+    const bool are_pinned = std::none_of(state.pins.begin(), state.pins.end(), [](const auto& pin) {
+        return pin.is_empty();
+    });
+    if (are_pinned) {
+        state.stand_in_cpus = state.settings.cpus.empty()
+            ? placed.machine().usable()
+            : topology::cpu_set::parse(state.settings.cpus).value();
+    }
     if (state.workers.size() == 1) {
         state.workers[0]->be_lone();
         state.sleepers.begin_lone();

@@ -129,6 +129,7 @@ void watchdog::run(pool_state& pool) noexcept {
 bool watchdog::sample(pool_state& pool) noexcept {
     bool any_awake = false;
     bool any_free = false;
+    bool any_same = false;
     std::uint32_t held = 0;
     for (std::uint32_t i = 0; i < pool.index_end(); ++i) {
         const worker* const found = pool.find(i);
@@ -147,6 +148,8 @@ bool watchdog::sample(pool_state& pool) noexcept {
         seen.samples = is_same ? seen.samples + 1 : 0;
         seen.turn = turn;
         if (is_same) {
+            any_same = true;
+            pool.is_company_wanted.store_relaxed(pool.settings.relief_threads != 0);
             help(pool, i);
         }
         if (state == worker_state::in_place) {
@@ -162,7 +165,8 @@ bool watchdog::sample(pool_state& pool) noexcept {
     count_reliefs(pool);
     if (held != 0 && !any_free) {
         reinforce(pool);
-    } else {
+    }
+    if (!any_same) {
         pool.is_company_wanted.store_relaxed(false);
     }
     while (pool.sleepers.reinforcements() > held && pool.sleepers.dismiss()) {
@@ -187,7 +191,6 @@ void watchdog::reinforce(pool_state& pool) noexcept {
     }
     worker& first = *pool.workers[0];
     if (pool.sleepers.is_lone() && (pool.has_work() || first.has_private())) {
-        pool.is_company_wanted.store_relaxed(true); // until somebody is free: it may take a while
         kick(first, [&] { return pool.sleepers.is_lone(); });
     }
     if (!pool.has_work()) {

@@ -22,8 +22,9 @@
 // samples and something must be queued that nobody looks for; so a task waits for less than
 // (relief_samples + 2) * period_ns, and for a thread to be made if it is the first time. Where none
 // can be made the watchdog tries again after relief_retry_samples. The worker of a pool of one
-// stops being lone first, in the handler of a further signal, for only its own thread can; it is
-// lone again when the stand-in has gone to rest.
+// stops being lone first, in the signal's handler, for only its own thread can; it is lone again
+// when the stand-in has gone to rest. A thread that computes may take 4 ms to notice a signal on a
+// virtual machine, so the first one asks for that already.
 //
 // A worker that is away in rt::block_in_place and has nobody in its place counts as held.
 //

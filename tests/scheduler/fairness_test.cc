@@ -269,10 +269,10 @@ Test(fairness, b009_b010_b011_beside_all_of_them) {
 namespace {
 
 using flag = rt::atomic<bool>;
-using counter = rt::atomic<std::uint32_t>;
+using counter = rt::atomic<std::uint32_t>; // acq_rel: its owner ends when it has seen all
 
 task<void> counts(counter* begun) {
-    begun->add_relaxed(1);
+    begun->add_acq_rel(1);
     co_return;
 }
 
@@ -281,7 +281,7 @@ task<void> grows(counter* begun) {
     for (int i = 0; i < 3; ++i) {
         rt::spawn(counts, begun).detach();
     }
-    begun->add_relaxed(1);
+    begun->add_acq_rel(1);
     co_return;
 }
 
@@ -289,7 +289,7 @@ task<void> respawns_until(const flag* is_over, counter* chains) {
     if (!is_over->load_relaxed()) {
         rt::spawn(respawns_until, is_over, chains).detach();
     } else {
-        chains->sub_relaxed(1);
+        chains->sub_acq_rel(1);
     }
     co_return;
 }
@@ -310,11 +310,11 @@ task<void> all_begin(std::uint32_t workers) {
     for (std::uint32_t i = 0; i < 2 * workers; ++i) {
         rt::spawn(respawns_until, &is_over, &chains).detach();
     }
-    while (begun.load_relaxed() != leaves + 4 * roots) {
+    while (begun.load_acquire() != leaves + 4 * roots) {
         co_await rt::yield();
     }
     is_over.store_relaxed(true);
-    while (chains.load_relaxed() != 0) {
+    while (chains.load_acquire() != 0) {
         co_await rt::yield();
     }
 }

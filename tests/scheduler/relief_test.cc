@@ -315,9 +315,9 @@ Test(relief, an_exception_ends_the_runtime_at_any_moment) {
     for (int round = 0; round < 40; ++round) {
         rt::config config = with_workers(static_cast<std::uint32_t>(1 + round % 2));
         config.unhandled = rt::unhandled_exception::shut_down;
+        rt::atomic<int> thrown{0}; // goes after the runtime, whose tasks look at it
         rt::runtime runtime(config);
         const rt::handle onto = runtime.get_handle();
-        rt::atomic<int> thrown{0};
         const auto holds = [](rt::atomic<int>* at, int more) -> task<void> {
             hold_until(*at, 1);
             const auto until = rt::clock::now() + std::chrono::milliseconds(more);

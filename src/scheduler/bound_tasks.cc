@@ -40,7 +40,7 @@ void bound_tasks::schedule_new(task_header* task) noexcept {
     if (pool.phase.load_relaxed() != phase_running) {
         task->state.or_relaxed(detail::state_aborted); // as in pool::schedule_new
         const bool is_ours = this_thread.worker != nullptr && &this_thread.worker->pool() == &pool;
-        if (!is_ours && pool.refuse_late(task, inbound_)) {
+        if (!is_ours && pool.refuse_from_outside(task, inbound_)) {
             return;
         }
     }

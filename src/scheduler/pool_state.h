@@ -59,9 +59,13 @@ public:
     // Wakes one sleeper, if the rules of idle.h ask for it. Call after work was made visible.
     void notify(std::uint32_t near) noexcept;
 
-    // For a task that a thread from outside spawns onto a queue while the pool ends. True: it has
-    // been cancelled. False: the caller queues it; if it is too fast, it has waited.
-    [[nodiscard]] bool refuse_late(task_header* task, const inject_queue& queue) noexcept;
+    // For a task that a thread from outside spawns onto a queue. True: the pool ends, and it has
+    // been cancelled. False: the caller queues it; if the pool ends and it is too fast, it has
+    // waited.
+    [[nodiscard]] bool refuse_from_outside(task_header* task, const inject_queue& queue) noexcept;
+
+    // Cancels a new task that is in no queue if the pool ends. True: it has ended.
+    [[nodiscard]] bool refuse_late(task_header* task) noexcept;
 
     // Wakes every worker, for the leader of a shutdown is one of them.
     void unpark_all() noexcept;

@@ -327,12 +327,7 @@ void pool::schedule_joiner(task_header* task) noexcept {
 }
 
 bool pool::refuse_late(task_header* task) noexcept {
-    // acquire: pairs with on_unhandled and with the end; what waits for the task sees the reason.
-    if (state_->phase.load_acquire() == phase_running) {
-        return false;
-    }
-    state_->refuse(task);
-    return true;
+    return state_->refuse_late(task);
 }
 
 bool pool::run_at_join(task_header* task, detail::join_wait& wait) noexcept {
@@ -352,7 +347,7 @@ void pool::schedule_new(task_header* task) noexcept {
         self->schedule_new(task);
         return;
     }
-    if (is_ending && state_->refuse_late(task, state_->inject_of(0))) {
+    if (is_ending && state_->refuse_from_outside(task, state_->inject_of(0))) {
         return;
     }
     schedule(task);

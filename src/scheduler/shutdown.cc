@@ -236,13 +236,20 @@ void pool_state::hold_up(const inject_queue& queue) noexcept {
 
 // A flavor::current_thread that an unhandled exception has shut down has nobody to run what is
 // queued, until its owner ends it: whoever waits for such a task would wait for that.
-bool pool_state::refuse_late(task_header* task, const inject_queue& queue) noexcept {
-    if (settings.flavor != flavor::current_thread) {
-        hold_up(queue);
+bool pool_state::refuse_from_outside(task_header* task, const inject_queue& queue) noexcept {
+    if (settings.flavor == flavor::current_thread) {
+        return refuse_late(task);
+    }
+    hold_up(queue);
+    return false;
+}
+
+bool pool_state::refuse_late(task_header* task) noexcept {
+    // acquire: pairs with on_unhandled and with the end; what waits for the task, which may be
+    // block_on's, sees the reason.
+    if (phase.load_acquire() == phase_running) {
         return false;
     }
-    // acquire: pairs with on_unhandled; block_on, whose task this may be, throws the exception.
-    static_cast<void>(phase.load_acquire());
     refuse(task);
     return true;
 }

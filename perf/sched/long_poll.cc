@@ -125,8 +125,7 @@ rt::task<void> act(scene* at) {
             co_await rt::yield();
         }
         co_await rt::yield(); // what it waits for has reached wheel and kernel
-    }
-    if constexpr (who == victim::queued) {
+    } else {
         waiting = rt::spawn(be_queued(at));
         at->ready_ns.store_release(perf::now_ns());
     }

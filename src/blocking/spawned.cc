@@ -27,9 +27,6 @@ spawned_blocking::start(const blocking_target& target, site at, const char* name
     target_ = target;
     frame_image* const frame = this;
     task = create_task(frame, target.scheduler, at, name);
-    if (task == nullptr) {
-        return nullptr;
-    }
     return task;
 }
 

@@ -8,6 +8,7 @@
 #include "runtime/config.h"
 
 #include "base/environment.h"
+#include "scheduler/tuning.h"
 #include "topology/cpu_set.h"
 
 #include <algorithm>
@@ -38,7 +39,6 @@ constexpr std::array unhandled_words{"ignore"sv, "report"sv, "shutdown"sv};
 
 constexpr std::uint32_t workers_max = 1024;
 constexpr std::uint32_t interval_max = 65536;
-constexpr std::uint32_t relief_max = 512; // scheduler/in_place.cc can have as many
 constexpr std::uint32_t blocking_max = 65536;
 constexpr std::uint32_t stack_kib_min = 64;
 constexpr std::uint32_t stack_kib_max = 1024 * 1024;
@@ -59,7 +59,7 @@ void apply_environment(base::environment& env, config& settings) {
     );
     take(env.uint("LIBRT_EVENT_INTERVAL", {1, interval_max}), settings.event_interval);
     take(env.uint("LIBRT_INJECT_INTERVAL", {0, interval_max}), settings.inject_interval);
-    take(env.uint("LIBRT_RELIEF_THREADS", {0, relief_max}), settings.relief_threads);
+    take(env.uint("LIBRT_RELIEF_THREADS", {0, scheduler::stand_ins_max}), settings.relief_threads);
     take(env.uint("LIBRT_BLOCKING_MAX", {1, blocking_max}), settings.blocking_threads_max);
     take(env.uint("LIBRT_STACK_KIB", {stack_kib_min, stack_kib_max}), settings.thread_stack_kib);
     if (const auto keep = env.duration("LIBRT_BLOCKING_KEEP")) {
@@ -148,7 +148,7 @@ void check(const config& settings, std::vector<std::string>& faults) {
     check_range(faults, "workers", settings.workers, 0, workers_max);
     check_range(faults, "event_interval", settings.event_interval, 1, interval_max);
     check_range(faults, "inject_interval", settings.inject_interval, 0, interval_max);
-    check_range(faults, "relief_threads", settings.relief_threads, 0, relief_max);
+    check_range(faults, "relief_threads", settings.relief_threads, 0, scheduler::stand_ins_max);
     check_range(faults, "blocking_threads_max", settings.blocking_threads_max, 1, blocking_max);
     check_range(faults, "ring_entries", settings.ring_entries, ring_entries_min, ring_entries_max);
     if (settings.thread_stack_kib != 0) {

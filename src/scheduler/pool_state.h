@@ -17,6 +17,7 @@
 #include "scheduler/park_spin.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/seat.h"
+#include "scheduler/tuning.h"
 #include "scheduler/virtual_clock.h"
 #include "scheduler/wake_latency.h"
 #include "scheduler/watchdog.h"
@@ -35,8 +36,6 @@
 #include <vector>
 
 namespace rt::scheduler {
-
-inline constexpr std::uint32_t stand_ins_max = 512; // see in_place.cc
 
 inline constexpr std::uint32_t no_preference = UINT32_MAX; // for notify
 

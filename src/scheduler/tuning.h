@@ -22,6 +22,9 @@ inline constexpr std::uint32_t lifo_streak_max = 7;
 // Turns in a row that the ring has then: it keeps a fifth of the worker.
 inline constexpr std::uint32_t ring_streak_max = 16;
 
+// Stand-ins of a pool, at most (stand_ins.cc).
+inline constexpr std::uint32_t stand_ins_max = 512;
+
 // Turns inside turns, of tasks that a lone worker runs where they are joined: some 500 bytes of its
 // stack each.
 inline constexpr std::uint32_t nested_max = 32;

@@ -32,31 +32,13 @@ namespace {
 using namespace std::chrono_literals;
 using rt::block_in_place;
 using rt::task;
+using rt::test::adds_one;
 using rt::test::gate;
+using rt::test::hold_until;
+using rt::test::on_workers;
 using rt::test::read_one;
 using rt::test::sockets;
 using rt::test::with_workers;
-
-template<typename Body>
-void on_workers(std::initializer_list<std::uint32_t> counts, Body body) {
-    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
-        for (const std::uint32_t workers : counts) {
-            rt::runtime runtime(with_workers(workers, driver));
-            body(runtime);
-        }
-    }
-}
-
-void wait_for(const rt::atomic<int>& counter, int wanted) {
-    while (counter.load_acquire() < wanted) {
-        std::this_thread::yield();
-    }
-}
-
-task<void> adds_one(rt::atomic<int>* counter) {
-    counter->add_acq_rel(1);
-    co_return;
-}
 
 template<typename F>
 task<void> blocks(F function) {
@@ -96,7 +78,7 @@ Test(block_in_place, b158_blockers_do_not_stop_a_thousand_new_tasks) {
             for (int i = 0; i < 4; ++i) {
                 blockers.push_back(rt::spawn(blocks([&] {
                     blocked.add_acq_rel(1);
-                    wait_for(ran, 1000);
+                    hold_until(ran, 1000);
                 })));
             }
             while (blocked.load_acquire() != 4) {
@@ -159,7 +141,7 @@ Test(block_in_place, a_lone_worker_s_tasks_timers_and_sockets_go_on) {
                 block_in_place([&] {
                     pair.write('a');
                     pair.write('b');
-                    wait_for(ended, 3);
+                    hold_until(ended, 3);
                 });
                 co_await std::move(sleeper);
                 co_await std::move(reader);
@@ -184,7 +166,7 @@ Test(block_in_place, what_the_function_spawns_and_wakes_runs_elsewhere_at_once) 
             auto spawned = block_in_place([&] {
                 at.open();
                 auto child = rt::spawn(adds_one, &ran);
-                wait_for(ran, 2);
+                hold_until(ran, 2);
                 return child;
             });
             co_await std::move(spawned);
@@ -266,7 +248,7 @@ Test(block_in_place, b138_a_bound_task_blocks_and_stays_on_its_worker) {
                 const auto index = rt::worker_index();
                 const auto thread = std::this_thread::get_id();
                 rt::spawn(adds_one, others).detach();
-                block_in_place([others] { wait_for(*others, 1); });
+                block_in_place([others] { hold_until(*others, 1); });
                 cr_assert(rt::worker_index() == index);
                 co_await rt::yield();
                 cr_assert(rt::worker_index() == index);
@@ -304,7 +286,7 @@ Test(block_in_place, b165_what_has_yielded_runs_while_it_blocks) {
             while (turns.load_acquire() == 0) {
                 co_await rt::yield();
             }
-            block_in_place([&] { wait_for(turns, 2); });
+            block_in_place([&] { hold_until(turns, 2); });
             co_await std::move(other);
         }());
     });
@@ -413,7 +395,7 @@ Test(block_in_place, b096_the_shutdown_ends_the_task_that_a_function_waits_for) 
                     .spawn([]() -> task<void> {
                         block_in_place([] {
                             begun.add_acq_rel(1);
-                            wait_for(opened, 1);
+                            hold_until(opened, 1);
                         });
                         block_in_place([] {}); // again, now that it is late
                         co_await rt::yield();
@@ -421,7 +403,7 @@ Test(block_in_place, b096_the_shutdown_ends_the_task_that_a_function_waits_for) 
                     }())
                     .detach();
             }
-            wait_for(begun, 3);
+            hold_until(begun, 3);
         });
         cr_assert(true);
     }

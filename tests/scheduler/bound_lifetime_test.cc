@@ -36,6 +36,7 @@ using rt::test::findings;
 using rt::test::gate;
 using rt::test::joins;
 using rt::test::on_each_flavor;
+using rt::test::opener;
 using rt::test::resident;
 
 task<void> notes(std::vector<int>* order, int number) {
@@ -248,27 +249,6 @@ Test(bound_lifetime, b100_one_that_a_destructor_spawns_during_the_end_is_destroy
 }
 
 namespace {
-
-// Opens a gate that others wait at when it dies, under a lock that all of them take.
-class opener {
-public:
-    opener(gate* at, std::mutex* lock) noexcept
-        : at_(at)
-        , lock_(lock) {}
-    opener(opener&& other) noexcept
-        : at_(std::exchange(other.at_, nullptr))
-        , lock_(other.lock_) {}
-    ~opener() {
-        if (at_ != nullptr) {
-            const std::lock_guard guard(*lock_);
-            at_->open();
-        }
-    }
-
-private:
-    gate* at_;
-    std::mutex* lock_;
-};
 
 task<void> opens_when_it_dies(gate* waited, opener /*owned*/, resident self) {
     self.look();

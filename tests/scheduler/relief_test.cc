@@ -32,36 +32,17 @@ namespace {
 using namespace std::chrono_literals;
 using rt::task;
 using rt::detail::this_thread;
-using rt::test::gate;
+using rt::test::adds_one;
+using rt::test::hold_until;
+using rt::test::on_workers;
 using rt::test::read_one;
 using rt::test::sockets;
 using rt::test::with_workers;
-
-template<typename Body>
-void on_workers(std::initializer_list<std::uint32_t> counts, Body body) {
-    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
-        for (const std::uint32_t workers : counts) {
-            rt::runtime runtime(with_workers(workers, driver));
-            body(runtime);
-        }
-    }
-}
 
 rt::config one_with_reliefs(std::uint32_t most) {
     rt::config config = with_workers(1);
     config.relief_threads = most;
     return config;
-}
-
-void hold_until(const rt::atomic<int>& counter, int wanted) {
-    while (counter.load_acquire() < wanted) {
-        std::this_thread::yield();
-    }
-}
-
-task<void> adds_one(rt::atomic<int>* counter) {
-    counter->add_acq_rel(1);
-    co_return;
 }
 
 // Holds the worker until another one has run a task.

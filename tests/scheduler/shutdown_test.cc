@@ -37,6 +37,7 @@ using rt::task;
 using rt::test::census;
 using rt::test::gate;
 using rt::test::member;
+using rt::test::opener;
 using rt::test::with_workers;
 
 constexpr std::array<std::uint32_t, 5> all_workers{0, 1, 2, 4, 8};
@@ -258,27 +259,6 @@ private:
 task<void> owns_spawner(gate* at, spawner /*owned*/) {
     co_await at->wait();
 }
-
-// Opens a gate that other tasks wait at, while it dies.
-class opener {
-public:
-    opener(gate* at, std::mutex* lock) noexcept
-        : at_(at)
-        , lock_(lock) {}
-    opener(opener&& other) noexcept
-        : at_(std::exchange(other.at_, nullptr))
-        , lock_(other.lock_) {}
-    ~opener() {
-        if (at_ != nullptr) {
-            const std::lock_guard guard(*lock_);
-            at_->open();
-        }
-    }
-
-private:
-    gate* at_;
-    std::mutex* lock_;
-};
 
 task<void> opens_when_it_dies(gate* waited, opener /*owned*/, member /*owned*/) {
     co_await waited->wait();

@@ -30,20 +30,10 @@ using namespace std::chrono_literals;
 using rt::task;
 using rt::test::everywhere;
 using rt::test::gate;
+using rt::test::on_workers;
 using rt::test::read_one;
 using rt::test::sockets;
 using rt::test::with_workers;
-
-// Calls `body` with a runtime of each driver and each number of workers.
-template<typename Body>
-void on_workers(std::initializer_list<std::uint32_t> counts, Body body) {
-    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
-        for (const std::uint32_t workers : counts) {
-            rt::runtime runtime(with_workers(workers, driver));
-            body(runtime);
-        }
-    }
-}
 
 // Gives its turn away again and again: Tokio's "task that wakes itself".
 task<void> spins(const rt::atomic<bool>* is_over) {

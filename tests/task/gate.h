@@ -8,7 +8,7 @@
 // decides exactly when a task becomes ready and from which thread. Cancel: safe.
 //
 // A census counts the live objects of type `member`: what was made must have been destroyed once,
-// whatever happened to the task that owned it.
+// whatever happened to the task that owned it. An opener opens a gate when it dies.
 #pragma once
 
 #include "support/runtimes.h"
@@ -20,7 +20,10 @@
 
 #include <algorithm>
 #include <coroutine>
+#include <cstdint>
+#include <initializer_list>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -161,15 +164,54 @@ inline config exactly(std::uint32_t workers, driver_kind driver = driver_kind::a
     return made;
 }
 
-// Calls `body(runtime)` on current_thread and on 1, 2, 4 and 8 workers, over both drivers.
+// Calls `body(runtime)` with each number of workers, over both drivers.
 template<typename Body>
-void everywhere(Body body) {
+void on_workers(std::initializer_list<std::uint32_t> counts, Body body) {
     for (const driver_kind driver : {driver_kind::automatic, driver_kind::epoll}) {
-        for (const std::uint32_t workers : {0U, 1U, 2U, 4U, 8U}) {
+        for (const std::uint32_t workers : counts) {
             runtime instance(with_workers(workers, driver));
             body(instance);
         }
     }
+}
+
+// Keeps the calling thread until others have counted so far.
+inline void hold_until(const atomic<int>& counter, int wanted) {
+    while (counter.load_acquire() < wanted) {
+        std::this_thread::yield();
+    }
+}
+
+inline task<void> adds_one(atomic<int>* counter) {
+    counter->add_acq_rel(1);
+    co_return;
+}
+
+// Opens a gate that others wait at when it dies, under a lock that all of them take.
+class opener {
+public:
+    opener(gate* at, std::mutex* lock) noexcept
+        : at_(at)
+        , lock_(lock) {}
+    opener(opener&& other) noexcept
+        : at_(std::exchange(other.at_, nullptr))
+        , lock_(other.lock_) {}
+    ~opener() {
+        if (at_ != nullptr) {
+            const std::lock_guard guard(*lock_);
+            at_->open();
+        }
+    }
+
+private:
+    gate* at_;
+    std::mutex* lock_;
+};
+
+// Calls `body(runtime)` on current_thread and on 1, 2, 4 and 8 workers, over both drivers.
+template<typename Body>
+void everywhere(Body body) {
+    on_workers({0, 1, 2, 4, 8}, body);
 }
 
 // The same on what differs most: current_thread, and 1 and 2 workers, over the default driver.

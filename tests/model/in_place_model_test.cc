@@ -4,25 +4,13 @@
 // function waits for other tasks, a stand-in runs these, and both come together again (B165, B166).
 //
 // scheduler/idle and inject_queue and the ring are the library's own code. What workers and
-// stand-ins do with them is repeated here, line by line after worker::go_away, come_back,
-// give_away, rest and stand_in (in_place.cc), run, park and stop_searching (worker.cc) and
-// pool_state::notify; who changes those must change this. Left out: drivers, timers, private
-// tasks, the shutdown. A sleeper waits for its park state to become notified. What must not happen:
+// stand-ins do with them is repeated in pool_of_one.h and here, line by line after worker::go_away,
+// come_back, rest and stand_in (in_place.cc); who changes those must change this. Left out too: the
+// shutdown. What must not happen:
 // that everybody sleeps, or waits in a function, beside a task that has not run; and that a
 // stand-in counts in the worker's place, and so could lead a shutdown and empty the worker's queue,
 // while the worker still does so itself.
-#include "model/faults.h"
-#include "model/production.h"
-
-#include <optional>
-
-// clang-format off
-#define rt rt_model
-#include "scheduler/local_queue.h"
-#include "scheduler/inject_queue.h"
-#include "scheduler/idle.h"
-#undef rt
-// clang-format on
+#include "model/pool_of_one.h"
 
 namespace {
 
@@ -32,12 +20,9 @@ using rt::model::check;
 using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
+using rt::model::pool_of_one;
 using rt_model::detail::task_header;
 using rt_model::scheduler::idle;
-
-using ring = rt_model::scheduler::basic_local_queue<4>;
-
-enum class park_state : std::uint32_t { running, parked, notified };
 
 struct cast {
     unsigned calls;     // of block_in_place, one after the other, each a turn of worker 0
@@ -47,22 +32,12 @@ struct cast {
 };
 
 // One worker, its stand-in, and a thread from outside.
-struct absence {
+struct absence : pool_of_one<absence> {
     static constexpr unsigned threads = 3;
-    static constexpr unsigned tasks_max = 6;
-
-    struct worker {
-        ring queue;
-        rt_model::atomic<park_state> park{park_state::running};
-        bool is_searching = false;
-        bool is_lone = false;
-    };
 
     explicit absence(const cast& wanted)
-        : who(wanted)
-        , sleepers(1, 1) {
-        workers[0].is_lone = true;
-        sleepers.begin_lone();
+        : pool_of_one(true)
+        , who(wanted) {
         others = who.own + who.injected;
         total = who.calls + others;
         for (unsigned i = 0; i < who.calls; ++i) {
@@ -73,9 +48,6 @@ struct absence {
         }
     }
 
-    [[nodiscard]] task_header* task_at(unsigned index) {
-        return reinterpret_cast<task_header*>(blocks[index]);
-    }
     [[nodiscard]] bool is_call(const task_header* task) {
         return task < task_at(who.calls) && who.calls != 0;
     }
@@ -87,34 +59,15 @@ struct absence {
                 run_once(0);
             }
         } else if (self == 1) {
-            stand_in();
+            stand_in_main();
         } else {
             for (unsigned i = 0; i < who.injected; ++i) {
-                check(injected.push(task_at(who.calls + who.own + i)), "the queue is open");
-                notify(UINT32_MAX);
+                inject(who.calls + who.own + i);
             }
         }
     }
 
-    // worker::run, one round
-    void run_once(unsigned self) {
-        // peek: not later than the stand-in's last step, whatever it would read itself.
-        if (self == 1 && sleepers.stand_in_stop().peek() == 0) {
-            check(has_given_away, "a leader would take from a queue that is being emptied");
-        }
-        task_header* task = next(self);
-        if (task == nullptr) {
-            task = search(self);
-        }
-        if (task != nullptr) {
-            run_task(self, task);
-        } else {
-            park(self);
-        }
-    }
-
     void run_task(unsigned self, task_header* task) {
-        stop_searching(self);
         if (is_call(task)) {
             // One that the stand-in runs is no more than a task: there is no other stand-in.
             if (self == 0) {
@@ -131,11 +84,7 @@ struct absence {
     }
 
     void go_away() {
-        worker& own = workers[0];
-        if (own.is_lone) {
-            own.is_lone = false;
-            sleepers.leave_loneliness();
-        }
+        leave_loneliness();
         give_away(0);
         has_given_away = true;
         const idle::relief relief = sleepers.go_away();
@@ -152,24 +101,18 @@ struct absence {
         has_given_away = false;
     }
 
-    void give_away(unsigned self) {
-        rt_model::scheduler::task_chain all;
-        while (task_header* const task = workers[self].queue.pop()) {
-            all.push(task);
-        }
-        if (all.count != 0) {
-            check(injected.push_chain(all), "the queue is open");
-            notify(UINT32_MAX);
-        }
-    }
-
-    void stand_in() {
+    void stand_in_main() {
         rt::model::wait_until([this] { return has_stand_in.peek() != 0 || is_over(); });
         if (has_stand_in.load_acquire() == 0 || (!sleepers.join(1) && !rest())) {
             return;
         }
         for (;;) {
             while (sleepers.stand_in_stop().load_acquire() == 0 && !is_over()) {
+                // peek: not later than its last step, whatever it would read itself.
+                check(
+                    has_given_away || sleepers.stand_in_stop().peek() != 0,
+                    "a leader would take from a queue that is being emptied"
+                );
                 run_once(1);
             }
             stop_searching(1);
@@ -210,91 +153,17 @@ struct absence {
         return injected.pop(1).first;
     }
 
-    task_header* search(unsigned self) {
-        worker& own = workers[self];
-        if (own.is_lone) {
-            return nullptr;
-        }
-        if (!own.is_searching) {
-            if (!sleepers.start_searching()) {
-                return nullptr;
-            }
-            own.is_searching = true;
-        }
-        std::uint32_t moved = 0;
-        if (task_header* const task = workers[1 - self].queue.steal_into(own.queue, moved)) {
-            return task;
-        }
-        return injected.pop(1).first;
-    }
-
-    void stop_searching(unsigned self) {
-        if (std::exchange(workers[self].is_searching, false) && sleepers.stop_searching() &&
-            has_work()) {
-            notify(self);
-        }
-    }
-
-    void park(unsigned self) {
-        worker& own = workers[self];
-        if (!own.is_lone) {
-            const bool nobody_searches =
-                sleepers.park(self, std::exchange(own.is_searching, false));
-            if (nobody_searches && has_work()) {
-                notify(self);
-            }
-        }
-        sleep(own);
-        if (!own.is_lone) {
-            own.is_searching = sleepers.unpark(self);
-        }
-    }
-
-    void sleep(worker& own) {
-        park_state expected = park_state::running;
-        if (own.park.cas_strong_seq_cst(expected, park_state::parked)) {
-            rt::model::wait_until([&] {
-                return own.park.peek() == park_state::notified || is_over();
-            });
-        }
-        own.park.exchange_acq_rel(park_state::running);
-    }
-
-    // pool_state
-    void notify(std::uint32_t near) {
-        if (sleepers.is_lone()) {
-            workers[0].park.exchange_seq_cst(park_state::notified);
-            rt_model::fence_seq_cst();
-            if (sleepers.is_lone()) {
-                return;
-            }
-        }
-        rt_model::fence_seq_cst();
-        if (const std::optional<std::uint32_t> chosen = sleepers.worker_to_wake(near)) {
-            workers[*chosen].park.exchange_seq_cst(park_state::notified);
-        }
-    }
-
-    [[nodiscard]] bool has_work() const {
-        return !workers[0].queue.is_empty() || !workers[1].queue.is_empty() || !injected.is_empty();
-    }
-
     void at_end(bool is_stuck) {
         check(!is_stuck && is_over(), "a task was forgotten while a worker was away");
         check(sleepers.surplus() <= 1, "more than one is one too many");
     }
 
     const cast who;
-    idle sleepers;
-    rt_model::scheduler::inject_queue injected;
-    worker workers[2];
-    rt_model::atomic<unsigned> has_stand_in{0};
     bool has_given_away = false; // worker 0 is away, or on its way out, and its queue is empty
     unsigned others = 0;
     unsigned total = 0;
     unsigned others_done = 0;
     unsigned done = 0;
-    alignas(64) unsigned char blocks[tasks_max][128];
 };
 
 } // namespace

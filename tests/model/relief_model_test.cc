@@ -5,9 +5,9 @@
 // and the worker is lone again, or the runtime ends.
 //
 // scheduler/idle and inject_queue and the ring are the library's own code. What others do with them
-// is repeated here, line by line after watchdog::sample and reinforce, worker::on_kick, park and
-// become_lone, rest and stand_in (in_place.cc), drain (shutdown.cc) and pool_state::notify; who
-// changes those must change this. The watchdog's looks are not: it looks whenever there may be
+// is repeated in pool_of_one.h and here, line by line after watchdog::sample and reinforce,
+// worker::on_kick, rest and stand_in (in_place.cc) and drain (shutdown.cc); who changes those must
+// change this. The watchdog's looks are not: it looks whenever there may be
 // something to do, and acts on what it saw at any time later, as one does that samples. A signal is
 // handled in the turn that is held, or not at all. Left out: drivers, timers, the guards of the
 // queues.
@@ -15,18 +15,7 @@
 // What must not happen: that everybody sleeps, or is held, beside a task that has not run; that the
 // runtime ends with nobody or two in the lead; and that a worker is lone beside a stand-in that
 // counts.
-#include "model/faults.h"
-#include "model/production.h"
-
-#include <optional>
-
-// clang-format off
-#define rt rt_model
-#include "scheduler/local_queue.h"
-#include "scheduler/inject_queue.h"
-#include "scheduler/idle.h"
-#undef rt
-// clang-format on
+#include "model/pool_of_one.h"
 
 namespace {
 
@@ -37,12 +26,9 @@ using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
 using rt::model::machine;
+using rt::model::pool_of_one;
 using rt_model::detail::task_header;
 using rt_model::scheduler::idle;
-
-using ring = rt_model::scheduler::basic_local_queue<4>;
-
-enum class park_state : std::uint32_t { running, parked, notified };
 
 struct cast {
     unsigned own;      // tasks that only worker 0 can reach, behind its long turn
@@ -55,35 +41,18 @@ struct cast {
     bool forgets_to_look = false; // when a stand-in was found: the model must notice
 };
 
-struct relief {
+struct relief : pool_of_one<relief> {
     static constexpr unsigned threads = 4;
-    static constexpr unsigned tasks_max = 6;
-    static constexpr unsigned stand_in = 1;
-
-    struct worker {
-        ring queue;
-        rt_model::atomic<park_state> park{park_state::running};
-        bool is_searching = false;
-        bool is_lone = false;
-        bool is_asleep = false; // or about to be, or has not found out yet whether it counts
-    };
 
     explicit relief(const cast& wanted)
-        : who(wanted)
-        , sleepers(1, 1)
+        : pool_of_one(wanted.is_lone)
+        , who(wanted)
         , others(wanted.own + wanted.injected)
         , total(1 + others + wanted.later)
         , private_left(wanted.own) {
-        workers[0].is_lone = who.is_lone;
-        if (who.is_lone) {
-            sleepers.begin_lone();
-        }
         check(workers[0].queue.try_push(task_at(0)), "room"); // the long turn
     }
 
-    [[nodiscard]] task_header* task_at(unsigned index) {
-        return reinterpret_cast<task_header*>(blocks[index]);
-    }
     [[nodiscard]] bool is_over() const { return done == total && !who.ends; }
     [[nodiscard]] bool is_through() const { return is_over() || leaders != 0; }
 
@@ -118,35 +87,20 @@ struct relief {
         if (who.ends) { // pool::shut_down
             rt::model::wait_until([this] { return done == total; });
             phase.store_release(1);
-            workers[0].park.exchange_seq_cst(park_state::notified);
+            unpark(0);
             sleepers.stop_stand_ins();
             wake_stand_in();
         }
     }
 
-    void inject(unsigned index) {
-        check(injected.push(task_at(index)), "the queue is open");
-        notify(UINT32_MAX);
-    }
-
-    // worker::run, one round
-    void run_once(unsigned self) {
-        task_header* task = next(self);
-        if (task == nullptr) {
-            task = search(self);
+    void run_task(unsigned /*self*/, const task_header* task) {
+        if (task == task_at(0)) {
+            hold(others);
+            has_let_go = true;
+        } else if (task == task_at(1 + others) && who.holds_again) {
+            hold(total - 1);
         }
-        if (task != nullptr) {
-            stop_searching(self);
-            if (task == task_at(0)) {
-                hold(others);
-                has_let_go = true;
-            } else if (task == task_at(1 + others) && who.holds_again) {
-                hold(total - 1);
-            }
-            ++done;
-        } else {
-            park(self);
-        }
+        ++done;
     }
 
     // A long turn, until so many tasks are done.
@@ -168,8 +122,7 @@ struct relief {
         worker& own = workers[0];
         if (own.is_lone) {
             check(is_company_wanted.load_relaxed() != 0, "a signal for nothing");
-            own.is_lone = false; // leave_loneliness
-            sleepers.leave_loneliness();
+            leave_loneliness();
             rt_model::fence_seq_cst();
         }
         for (; private_left != 0; --private_left) {
@@ -256,7 +209,7 @@ struct relief {
             if (!sleepers.retire(stand_in)) {
                 workers[stand_in].is_asleep = false;
             } else {
-                give_away();
+                give_away(stand_in);
                 if (has_work()) { // rule D
                     notify(UINT32_MAX);
                 }
@@ -269,7 +222,7 @@ struct relief {
 
     bool rest() {
         for (;;) {
-            give_away();
+            give_away(stand_in);
             sleep(workers[stand_in]);
             if (is_through()) {
                 return false;
@@ -284,20 +237,9 @@ struct relief {
         }
     }
 
-    void give_away() {
-        rt_model::scheduler::task_chain all;
-        while (task_header* const task = workers[stand_in].queue.pop()) {
-            all.push(task);
-        }
-        if (all.count != 0) {
-            check(injected.push_chain(all), "the queue is open");
-            notify(UINT32_MAX);
-        }
-    }
-
     void wake_stand_in() {
         if (has_stand_in.load_acquire() != 0) {
-            workers[stand_in].park.exchange_seq_cst(park_state::notified);
+            unpark(stand_in);
         }
     }
 
@@ -321,107 +263,14 @@ struct relief {
         return injected.pop(1).first;
     }
 
-    task_header* search(unsigned self) {
-        worker& own = workers[self];
-        if (own.is_lone) {
-            return nullptr;
-        }
-        if (!own.is_searching) {
-            if (!sleepers.start_searching()) {
-                return nullptr;
-            }
-            own.is_searching = true;
-        }
-        std::uint32_t moved = 0;
-        if (task_header* const task = workers[1 - self].queue.steal_into(own.queue, moved)) {
-            return task;
-        }
-        return injected.pop(1).first;
-    }
-
-    void stop_searching(unsigned self) {
-        if (std::exchange(workers[self].is_searching, false) && sleepers.stop_searching() &&
-            has_work()) {
-            notify(self);
-        }
-    }
-
-    bool become_lone() {
-        worker& own = workers[0];
-        if (!sleepers.be_alone(own.is_searching)) {
-            return false;
-        }
-        own.is_searching = false;
-        own.is_lone = true;
-        rt_model::fence_seq_cst();
-        return true;
-    }
-
-    void park(unsigned self) {
-        worker& own = workers[self];
-        if (!own.is_lone && self == 0 && become_lone()) {
-            return;
-        }
-        own.is_asleep = true;
-        if (!own.is_lone) {
-            const bool nobody_searches =
-                sleepers.park(self, std::exchange(own.is_searching, false));
-            if (nobody_searches && has_work()) {
-                notify(self);
-            }
-        }
-        sleep(own);
-        if (!own.is_lone) {
-            own.is_searching = sleepers.unpark(self);
-        }
-        own.is_asleep = false;
-    }
-
-    void sleep(worker& own) {
-        park_state expected = park_state::running;
-        if (own.park.cas_strong_seq_cst(expected, park_state::parked)) {
-            rt::model::wait_until([&] {
-                return own.park.peek() == park_state::notified || is_over();
-            });
-        }
-        own.park.exchange_acq_rel(park_state::running);
-    }
-
-    // pool_state
-    void notify(std::uint32_t near) {
-        if (sleepers.is_lone()) {
-            workers[0].park.exchange_seq_cst(park_state::notified);
-            rt_model::fence_seq_cst();
-            if (sleepers.is_lone()) {
-                return;
-            }
-        }
-        rt_model::fence_seq_cst();
-        if (sleepers.is_lone()) {
-            workers[0].park.exchange_seq_cst(park_state::notified);
-            return;
-        }
-        if (const std::optional<std::uint32_t> chosen = sleepers.worker_to_wake(near)) {
-            workers[*chosen].park.exchange_seq_cst(park_state::notified);
-        }
-    }
-
-    [[nodiscard]] bool has_work() const {
-        return !workers[0].queue.is_empty() || !workers[1].queue.is_empty() || !injected.is_empty();
-    }
-
     void at_end(bool is_stuck) {
         check(!is_stuck && done == total, "a task was forgotten while a worker was held");
         check(leaders == (who.ends ? 1 : 0), "one shall lead the end");
     }
 
     const cast who;
-    idle sleepers;
-    rt_model::scheduler::inject_queue injected;
-    worker workers[2];
     rt_model::atomic<unsigned> is_company_wanted{0};
     rt_model::atomic<unsigned> was_kicked{0};
-    rt_model::atomic<unsigned> has_stand_in{0};
     rt_model::atomic<unsigned> phase{0};
     const unsigned others; // tasks that the long turn waits for
     const unsigned total;
@@ -433,7 +282,6 @@ struct relief {
     bool has_let_go = false;
     bool has_called = false;
     bool has_stand_in_begun = false;
-    alignas(64) unsigned char blocks[tasks_max][128];
 };
 
 } // namespace

@@ -28,7 +28,10 @@ namespace rt::scheduler {
 namespace {
 
 void report(const char* why) noexcept {
-    base::log(base::log_level::warning, "no stand-in for a worker that is away or held: %s", why);
+    static constinit base::log_limit limit; // a shortage lasts, and each worker that goes away asks
+    base::log_seldom(
+        limit, base::log_level::warning, "no stand-in for a worker that is away or held: %s", why
+    );
 }
 
 // The thread of a stand-in.

@@ -4,26 +4,58 @@
 //
 // Out of line and cold: whoever comes here has found a hook that is set. A hook may spawn, which
 // calls a hook; one that does so without end is the program's own doing.
+#include "base/assert.h"
 #include "base/log.h"
 
 #include <rt/detail/header.h>
 #include <rt/hooks.h>
 
+#include <algorithm>
 #include <bit>
 #include <exception>
+#include <iterator>
 #include <source_location>
+#include <string_view>
 
 namespace rt::detail {
 namespace {
 
+// A hook that throws may do so for each task: of each hook only some reports are shown.
+struct reports {
+    std::string_view hook;
+    base::log_limit limit{};
+};
+
+constinit reports all_reports[] = {
+    {"on_thread_start"},
+    {"on_thread_stop"},
+    {"on_thread_park"},
+    {"on_thread_unpark"},
+    {"on_task_spawn"},
+    {"on_before_task_poll"},
+    {"on_after_task_poll"},
+    {"on_task_terminate"},
+};
+
+base::log_limit& limit_of(std::string_view hook) noexcept {
+    const auto found =
+        std::find_if(std::begin(all_reports), std::end(all_reports), [hook](const reports& each) {
+            return each.hook == hook;
+        });
+    RT_ASSERT(found != std::end(all_reports));
+    return found->limit;
+}
+
 template<typename Call>
 void guarded(const char* name, Call call) noexcept {
+    base::log_limit& limit = limit_of(name);
+    constexpr auto level = base::log_level::warning;
     try {
         call();
     } catch (const std::exception& error) {
-        base::log(base::log_level::warning, "hook %s has thrown: %s", name, error.what());
+        base::log_seldom(limit, level, "hook %s has thrown: %s", name, error.what());
     } catch (...) {
-        base::log(base::log_level::warning, "hook %s has thrown", name);
+        base::log_seldom(limit, level, "hook %s has thrown", name);
     }
 }
 

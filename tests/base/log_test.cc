@@ -61,6 +61,34 @@ Test(log, a_sink_gets_the_bare_line_and_errno_survives) {
     set_log_sink(nullptr);
 }
 
+Test(log, what_happens_often_is_logged_once_a_period_and_counted) {
+    rt::base::log_limit limit;
+    constexpr std::uint64_t start = 5 * rt::base::log_limit::period_ns;
+    std::uint64_t left_out = 7;
+    cr_assert(limit.may_log(start, left_out));
+    cr_assert_eq(left_out, 0U);
+    cr_assert_not(limit.may_log(start, left_out));
+    cr_assert_not(limit.may_log(start + rt::base::log_limit::period_ns - 1, left_out));
+    cr_assert(limit.may_log(start + rt::base::log_limit::period_ns, left_out));
+    cr_assert_eq(left_out, 2U);
+    cr_assert(limit.may_log(start + 9 * rt::base::log_limit::period_ns, left_out));
+    cr_assert_eq(left_out, 0U);
+}
+
+Test(log, a_line_that_is_logged_seldom_says_what_was_left_out) {
+    set_log_sink(keep_line);
+    rt::base::log_limit limit;
+    std::uint64_t left_out = 0;
+    // The clock's origin is when the machine started, so a second has passed since.
+    cr_assert(limit.may_log(0, left_out));
+    cr_assert_not(limit.may_log(0, left_out));
+    log_seldom(limit, log_level::error, "value %d", 7);
+    cr_assert_str_eq(last_line, "value 7 (and 1 like it before, not shown)");
+    log_seldom(limit, log_level::error, "value %d", 8);
+    cr_assert_str_eq(last_line, "value 7 (and 1 like it before, not shown)");
+    set_log_sink(nullptr);
+}
+
 Test(log, levels_have_names) {
     cr_assert_str_eq(log_level_name(log_level::off), "off");
     cr_assert_str_eq(log_level_name(log_level::error), "error");

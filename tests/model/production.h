@@ -88,6 +88,8 @@ inline constexpr bool debug_checks = true;
 using ::rt::base::lock_rank;
 using ::rt::base::log;
 using ::rt::base::log_level;
+using ::rt::base::log_limit;
+using ::rt::base::log_seldom;
 using ::rt::base::monotonic_ns;
 
 [[noreturn]] inline void

@@ -187,18 +187,31 @@ bool worker::take_next_in_turn(task_header* task) noexcept {
     return is_next;
 }
 
+// Looks at the clock: the coarse time is as old as the last look at the driver. The next look is
+// sooner while there is little to share: of twenty long tasks most should be.
+bool worker::is_still_resting() noexcept {
+    const std::uint32_t waiting = fresh_.size() + held_.size();
+    const std::uint32_t events = std::min(private_streak_, std::max(rest_looks_min, waiting / 2));
+    const std::uint64_t now = pool_.clock.now_ns();
+    if (rest_looks_.look(now, events)) {
+        profit_.end_rest();
+    }
+    if (profit_.is_resting(now)) {
+        return true;
+    }
+    rest_looks_.hurry();
+    return false;
+}
+
 // Lets others have some of the spawned tasks: the older half, once the ring has run empty or while
 // somebody sleeps. One is always kept, so a chain of spawns stays where it is.
 void worker::share_fresh() noexcept {
-    if (profit_.is_resting(this_thread.coarse_ns)) {
-        // The coarse time is as old as the last look at the driver; turns may have become long. A
-        // look at the clock takes half as long as an empty turn, so it is one in so many spawns
-        // and turns, fewer while there is little to share: of twenty long tasks most should be.
-        rest_looks_ = std::min(private_streak_, std::max(rest_looks_min, fresh_.size() / 2));
-        if (profit_.is_resting(pool_.clock.now_ns())) {
-            return;
-        }
-        rest_looks_ = 0;
+    if (profit_.is_resting(this_thread.coarse_ns) && is_still_resting()) {
+        return;
+    }
+    if (!held_.is_empty()) {
+        let_go_of_held();
+        notify_soon();
     }
     const bool somebody_sleeps = pool_.sleepers.may_wake();
     if (!somebody_sleeps && (!pool_.sleepers.is_searching() || !queue.is_empty())) {

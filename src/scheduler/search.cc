@@ -19,6 +19,7 @@ using detail::this_thread;
 using metrics::worker_counters;
 
 task_header* worker::search() noexcept {
+    rest_looks_.forget();
     if (is_lone()) {
         return look_around();
     }

@@ -289,7 +289,7 @@ void worker::adapt_streaks() noexcept {
         std::clamp<double>(private_streak_ns / turn_ns, private_streak_min, private_streak_max)
     );
     oldest_.set_streak_ns((private_streak_ + ring_streak_max) * turn_ns);
-    rest_looks_ = std::min(rest_looks_, private_streak_);
+    rest_looks_.limit(private_streak_);
 }
 
 void worker::after_driver() noexcept {

@@ -21,6 +21,7 @@
 #include "scheduler/oldest_pace.h"
 #include "scheduler/park_spin.h"
 #include "scheduler/parker.h"
+#include "scheduler/rest_looks.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/steal_profit.h"
 #include "scheduler/tuning.h"
@@ -173,14 +174,14 @@ private:
     [[nodiscard]] task_header* take_private() noexcept;
     // From the ring and the bound tasks, of which there are some, in turns.
     [[nodiscard, gnu::noinline, gnu::cold]] task_header* next_bound_or_queued() noexcept;
-    // Lets others have some of the spawned tasks, if there are enough of them.
+    // Lets others have some of the spawned tasks, if there are enough of them, and all that is
+    // held.
     void share() noexcept {
-        if (rest_looks_ != 0) {
-            --rest_looks_;
-        } else if (fresh_.size() >= 2 && !is_lone()) {
+        if (rest_looks_.is_due() && (fresh_.size() >= 2 || !held_.is_empty()) && !is_lone()) {
             share_fresh();
         }
     }
+    [[nodiscard]] bool is_still_resting() noexcept;
     void share_fresh() noexcept;
     [[nodiscard]] bool take_next_in_turn(task_header* task) noexcept;
     void notify_soon() noexcept;
@@ -229,8 +230,8 @@ private:
     worker* robbed_ = nullptr;        // whom the last steal was from, until it is reported
     std::uint32_t robbed_tasks_ = 0;
     std::uint64_t robbed_at_ns_ = 0;
-    std::uint32_t rest_looks_ = 0; // looks at sharing to leave out
-    std::uint32_t yields_ = 0;     // of is_only_yielding, and so is the next
+    rest_looks rest_looks_;
+    std::uint32_t yields_ = 0; // of is_only_yielding, and so is the next
     std::uint64_t yields_asked_ns_ = 0;
     std::uint64_t polls_unparked_ = UINT64_MAX; // turns when it came back from sleep; none yet
     std::uint32_t nested_ = 0;                  // turns inside turns

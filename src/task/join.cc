@@ -149,24 +149,24 @@ void join_wait::wait_alone() noexcept {
     task_header* const waiter = task;
     waiter->leaf = this;
     waiter->waits_for = wait_kind::join;
-    bool is_ready = !handle_.listen(this);
+    const bool is_listening = handle_.listen(this);
+    RT_ASSERT(is_listening); // whoever will end the child is this thread
     std::uint64_t state = waiter->state.load_relaxed();
-    while (!is_ready) {
+    for (;;) {
         // What commit_suspend would ask the leaf itself is left to the worker that is handed the
-        // task. No waker has come: who will is on this thread.
+        // task. No waker has come, as the child has not ended.
         const bool is_asked = (state & (state_aborted | state_scoped)) != 0;
         // release: pairs with the acquire in try_wake and request_cancel.
         if (waiter->state.cas_weak_acq_rel(
                 state, state | (is_asked ? state_claimed : state_waiting)
             )) {
-            if (!is_asked) {
-                return;
+            if (is_asked) {
+                rt::tasks::note_ready(waiter);
+                waiter->scheduler->schedule(waiter);
             }
-            is_ready = true;
+            return;
         }
     }
-    rt::tasks::note_ready(waiter);
-    waiter->scheduler->schedule(waiter);
 }
 
 wait_node::cancel_result join_wait::on_cancel(wait_node* node) noexcept {

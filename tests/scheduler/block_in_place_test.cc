@@ -2,6 +2,8 @@
 //
 // rt::block_in_place: who goes on while a function blocks a worker's thread, and what the task and
 // its worker are afterwards. What must happen while the function blocks is what it waits for.
+#include "scheduler/pool_state.h"
+#include "scheduler/worker.h"
 #include "support/test.h"
 #include "task/gate.h"
 #include "task/sockets.h"
@@ -407,6 +409,39 @@ Test(block_in_place, b096_the_shutdown_ends_the_task_that_a_function_waits_for) 
         });
         cr_assert(true);
     }
+}
+
+// Two stand-ins and no more: the third call holds the last of them, so what is queued behind it
+// waits until a call returns; it is run then, and nobody was made in vain.
+Test(block_in_place, a_call_that_nobody_can_stand_in_for_is_a_long_turn) {
+    constexpr int calls = 3;
+    rt::config config = with_workers(1);
+    config.blocking_threads_max = calls - 1;
+    config.relief_threads = 0;
+    rt::runtime runtime(config);
+    rt::atomic<int> begun{0};
+    rt::atomic<int> opened{0};
+    rt::atomic<int> ran{0};
+    const rt::handle handle = runtime.get_handle();
+    std::vector<rt::join_handle<void>> all;
+    for (int i = 0; i < calls; ++i) {
+        all.push_back(handle.spawn(blocks([&] {
+            begun.add_acq_rel(1);
+            hold_until(opened, 1);
+        })));
+    }
+    hold_until(begun, calls);
+    all.push_back(handle.spawn(adds_one, &ran));
+    cr_assert_eq(ran.load_acquire(), 0, "somebody is left who could run it");
+    opened.store_release(1);
+    runtime.block_on([](std::vector<rt::join_handle<void>> each) -> task<void> {
+        for (auto& one : each) {
+            co_await std::move(one);
+        }
+        const auto& pool = rt::detail::this_thread.worker->pool();
+        cr_assert_eq(pool.index_end() - pool.workers.size(), std::size_t{calls - 1});
+    }(std::move(all)));
+    cr_assert_eq(ran.load_acquire(), 1);
 }
 
 Test(block_in_place, b097_a_shutdown_at_any_moment_ends_everything) {

@@ -153,7 +153,7 @@ void write_worker(
     if (worker.same_turn_ns >= first_look_ns) {
         out.text(" for ").duration(worker.same_turn_ns).text(" or more");
     }
-    out.text("  queue ").decimal(view.queue_depth + (view.lifo_occupied ? 1U : 0U));
+    out.text("  queue ").decimal(view.queue_depth + view.private_depth);
     if (view.bound_depth != 0) {
         out.text(" + ").decimal(view.bound_depth).text(" bound");
     }

@@ -164,7 +164,7 @@ void write_workers(const metrics_input& input, metrics_writer& page) {
         "librt_worker_queue_depth",
         "Ready tasks on the worker's own queue",
         [](const worker_facts& one) {
-            return std::uint64_t{one.view.queue_depth} + (one.view.lifo_occupied ? 1U : 0U);
+            return std::uint64_t{one.view.queue_depth} + one.view.private_depth;
         }
     );
     each_worker(

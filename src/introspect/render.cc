@@ -303,8 +303,7 @@ void write_worker_table(text_writer& out, const runtime_facts& runtime) {
     out.text("TASK\n");
     for (const worker_facts& worker : runtime.workers) {
         const scheduler::worker_view& view = worker.view;
-        const std::size_t queued =
-            view.queue_depth + (view.lifo_occupied ? 1U : 0U) + view.bound_depth;
+        const std::size_t queued = view.queue_depth + view.private_depth + view.bound_depth;
         const std::uint64_t numbers[] = {
             queued,
             view.timers,
@@ -350,7 +349,7 @@ void write_worker_json(
         json.field_id("task", view.task_id).field("same_turn_ns", worker.same_turn_ns);
     }
     json.field_id("turn", view.turn);
-    json.field("queue_depth", view.queue_depth).field("lifo_occupied", view.lifo_occupied);
+    json.field("queue_depth", view.queue_depth).field("private_depth", view.private_depth);
     json.field("bound_depth", view.bound_depth).field("timers", view.timers);
     json.field("cpu_ns", worker.time.cpu_ns).field("runqueue_wait_ns", worker.time.wait_ns);
     json.key("counters").begin_object();

@@ -237,7 +237,7 @@ worker_view pool::view(std::uint32_t index) const {
     // A header stays a header: its id can be read even if the task has ended meanwhile.
     view.task_id = view.task == nullptr ? 0 : view.task->id.load_relaxed();
     view.queue_depth = seen.depth();
-    view.lifo_occupied = seen.has_private();
+    view.private_depth = seen.private_depth();
     view.bound_depth = seen.bound.depth();
     view.timers = seen.wheel.size();
     view.counters = &seen.counters;

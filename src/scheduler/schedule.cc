@@ -124,18 +124,19 @@ void worker::schedule_local(task_header* task) noexcept {
         push(task); // a batch: after_driver wakes somebody if it is more than one
         return;
     }
-    has_private_.store_relaxed(true);
     task_header* const next = has_lifo_slot_ ? std::exchange(lifo_, task) : task;
     if (next != nullptr) {
         push_woken(next);
+    } else {
+        private_depth_.bump_relaxed(1);
     }
 }
 
 void worker::schedule_new(task_header* task) noexcept {
     const queue_use use;
     counters.local_schedules.bump_relaxed(1);
-    has_private_.store_relaxed(true);
     if (fresh_.try_push(task)) [[likely]] {
+        private_depth_.bump_relaxed(1);
         this_thread.newest = task;
     } else {
         push(task);
@@ -273,7 +274,7 @@ void worker::defer(task_header* task) noexcept {
     const queue_use use;
     count_yield();
     deferred_.push(task);
-    has_private_.store_relaxed(true);
+    private_depth_.bump_relaxed(1);
 }
 
 void worker::take_deferred() noexcept {

@@ -45,10 +45,10 @@ struct worker_view {
     worker_state state = worker_state::starting;
     const detail::task_header* task = nullptr; // the task being run
     std::uint64_t task_id = 0;
-    std::uint64_t turn = 0;        // changes with every turn given to a task
-    std::uint32_t queue_depth = 0; // ring only
-    bool lifo_occupied = false;
-    std::size_t bound_depth = 0; // ready tasks that only this worker runs
+    std::uint64_t turn = 0;          // changes with every turn given to a task
+    std::uint32_t queue_depth = 0;   // ready tasks in the ring and behind it
+    std::uint32_t private_depth = 0; // those that only this worker can reach, until they wait long
+    std::size_t bound_depth = 0;     // ready tasks that only this worker runs
     std::uint64_t timers = 0;
     const metrics::worker_counters* counters = &metrics::no_counters;
 };

@@ -132,6 +132,7 @@ void worker::begin_turn(task_header* task) noexcept {
     turn.bump_relaxed(1);
     current.store_relaxed(task);
     counters.polls.bump_relaxed(1);
+    publish_private();
 }
 
 void worker::run_task(task_header* task) noexcept {
@@ -146,7 +147,6 @@ void worker::run_task(task_header* task) noexcept {
     compiler_barrier();
     current.store_relaxed(nullptr);
     share();
-    publish_private();
     if (has_unfenced_push_) {
         has_unfenced_push_ = false;
         pool_.notify(index);
@@ -221,6 +221,7 @@ task_header* worker::next() noexcept {
     if (task_header* const task = next_local()) {
         return task;
     }
+    publish_private(); // there is no turn that would
     return next_from_others();
 }
 
@@ -418,7 +419,7 @@ void worker::take_over(worker& other) noexcept {
     while (task_header* const task = other.fresh_.pop_oldest()) {
         push(task);
     }
-    other.has_private_.store_relaxed(false);
+    other.private_depth_.store_relaxed(0);
     while (task_header* const task = other.next_queued()) {
         push(task);
     }

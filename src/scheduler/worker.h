@@ -107,7 +107,7 @@ public:
     void be_lone() noexcept { is_lone_ = true; }
 
     [[nodiscard]] bool has_local_work() const noexcept {
-        return depth() != 0 || has_private_.load_relaxed() || bound.depth() != 0;
+        return depth() != 0 || private_depth() != 0 || bound.depth() != 0;
     }
 
     local_queue queue;
@@ -130,10 +130,15 @@ public:
 
     // Whether tasks wait in places that only this worker can reach. A moment old.
     [[nodiscard]] bool has_private() const noexcept {
-        return has_private_.load_relaxed() || held_.size() != 0;
+        return private_depth() != 0 || held_.size() != 0;
     }
     // Tasks in the ring and behind it. A moment old.
     [[nodiscard]] std::uint32_t depth() const noexcept { return queue.size() + held_.size(); }
+    // Tasks in the LIFO slot, on the fresh stack, and such as have yielded. As of the
+    // beginning of the turn, and what it has added since.
+    [[nodiscard]] std::uint32_t private_depth() const noexcept {
+        return private_depth_.load_relaxed();
+    }
     [[nodiscard]] driver::driver* driver() const noexcept { return driver_.get(); }
     [[nodiscard]] pool_state& pool() const noexcept { return pool_; }
 
@@ -167,8 +172,8 @@ private:
         return task != nullptr ? task : held_.pop();
     }
     void publish_private() noexcept {
-        has_private_.store_relaxed(
-            lifo_ != nullptr || fresh_.size() != 0 || !deferred_.is_empty() || !held_.is_empty()
+        private_depth_.store_relaxed(
+            fresh_.size() + deferred_.count + (lifo_ != nullptr ? 1U : 0U)
         );
     }
     [[nodiscard]] task_header* take_private() noexcept;
@@ -210,12 +215,12 @@ private:
     // What the thread was before enter(): the worker of another runtime, if one dies in its task.
     detail::context former_;
     metrics::worker_counters* former_counters_ = nullptr;
-    std::uint64_t left_at_ns_ = 0;    // coarse time of the last leave()
-    task_header* lifo_ = nullptr;     // owner only: the task that was woken last
-    fresh_stack fresh_;               // owner only: tasks that have not run yet
-    held_tasks held_;                 // owner only: tasks for nobody else, behind the ring
-    task_chain deferred_;             // owner only: tasks that have yielded
-    atomic<bool> has_private_{false}; // owner writes: any of these, as of the end of a turn
+    std::uint64_t left_at_ns_ = 0;           // coarse time of the last leave()
+    task_header* lifo_ = nullptr;            // owner only: the task that was woken last
+    fresh_stack fresh_;                      // owner only: tasks that have not run yet
+    held_tasks held_;                        // owner only: tasks for nobody else, behind the ring
+    task_chain deferred_;                    // owner only: tasks that have yielded
+    atomic<std::uint32_t> private_depth_{0}; // owner writes; see private_depth()
     base::random_source random_;
     std::uint32_t until_maintain_ = 1; // turns left before the driver is looked at
     std::uint32_t until_inject_ = 1;   // turns left before the injection queue is

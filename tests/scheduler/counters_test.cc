@@ -309,11 +309,20 @@ task<void> counts_what_it_woke(gate* at, const rt::scheduler::pool* pool) {
     }
     at->open();
     cr_assert_eq(pool->view(0).queue_depth, 9U);
-    cr_assert(pool->view(0).lifo_occupied, "the last one");
+    cr_assert_eq(pool->view(0).private_depth, 1U, "the last one");
     for (auto& each : children) {
         co_await std::move(each);
     }
     cr_assert_eq(pool->view(0).queue_depth, 0U);
+    children.clear();
+    for (int i = 0; i < 1000; ++i) {
+        children.push_back(rt::spawn(waits_at, at));
+    }
+    cr_assert_eq(pool->view(0).private_depth, 1000U, "as long as it is the spawner's turn");
+    for (auto& each : children) {
+        co_await std::move(each);
+    }
+    cr_assert_eq(pool->view(0).private_depth, 0U);
 }
 
 task<void> opens_sockets() {

@@ -107,6 +107,14 @@ public:
         }
         return take(core_);
     }
+    /// The same for recv_many.
+    [[nodiscard]] std::size_t blocking_recv_many(std::vector<T>& into, std::size_t limit) {
+        if (core_ != nullptr && limit != 0) {
+            receive_many_awaiter wait(core_, into, limit);
+            wait.block();
+        }
+        return take_many(core_, into, limit);
+    }
 
     /// Refuses what is sent from now on. What is in the channel can still be received, and what is
     /// sent with permits that were reserved before.

@@ -28,6 +28,12 @@ once_gate::turn once_gate::try_turn() noexcept {
     return turn(!is_done() && try_enter() && !is_done() ? this : nullptr);
 }
 
+once_gate::turn once_gate::blocking_enter() noexcept {
+    enter_awaiter wait(this);
+    wait.block();
+    return wait.await_resume();
+}
+
 bool once_gate::enroll(sync_wait* waiter) noexcept {
     once_gate* const self = static_cast<enter_awaiter*>(waiter)->gate();
     const sync_guard hold(self->lock_);

@@ -7,7 +7,8 @@
 //
 // One task runs the function; those that come meanwhile wait for it. If it throws, or its task is
 // cancelled, the one that has waited longest runs its own function instead: the exception goes to
-// the task that ran it, and to no other. Afterwards a call costs one load.
+// the task that ran it, and to no other. Afterwards a call costs one load. Threads that run no task
+// take part with the blocking_ calls, whose functions are ordinary ones.
 //
 // Protocol. `state_` of once_gate goes empty -> busy -> done, or back from busy to empty; the last
 // two only under lock_. Busy is handed over to a waiter without passing through empty. Done is
@@ -78,6 +79,8 @@ public:
     [[nodiscard]] bool is_done() const noexcept { return state_.load_acquire() == done; }
     // Waits for a turn, or until it has been done. Cancel: safe.
     enter_awaiter enter() noexcept { return enter_awaiter(this); }
+    // The same for threads that run no task. Aborts inside a task.
+    [[nodiscard]] turn blocking_enter() noexcept;
     // A turn if nobody is inside.
     [[nodiscard]] turn try_turn() noexcept;
 
@@ -153,6 +156,22 @@ public:
         );
     }
 
+    /// The same for threads that run no task: `function()` returns nothing, and the thread sleeps
+    /// while somebody else's call is in progress. Rethrows what `function` threw here. Aborts
+    /// inside a task, unless a call has succeeded.
+    template<std::invocable F>
+    requires std::is_void_v<std::invoke_result_t<F>>
+    void blocking_call(F&& function) {
+        if (gate_.is_done()) {
+            return;
+        }
+        detail::once_gate::turn turn = gate_.blocking_enter();
+        if (turn) {
+            std::invoke(std::forward<F>(function));
+            turn.complete();
+        }
+    }
+
     /// Whether a call has succeeded. Threads: any.
     [[nodiscard]] bool is_done() const noexcept { return gate_.is_done(); }
 
@@ -195,6 +214,22 @@ public:
             [this, f = std::move(function)]() mutable { return fill(*this, std::move(f)); },
             [this]() -> T& { return value_; }
         );
+    }
+
+    /// The same for threads that run no task: `function()` returns what the value is made from, and
+    /// the thread sleeps while somebody else makes it. Rethrows what `function` threw here. Aborts
+    /// inside a task, unless there is a value.
+    template<std::invocable F>
+    requires std::constructible_from<T, std::invoke_result_t<F>> T&
+    blocking_get_or_init(F&& function) {
+        if (!gate_.is_done()) {
+            detail::once_gate::turn turn = gate_.blocking_enter();
+            if (turn) {
+                std::construct_at(std::addressof(value_), std::invoke(std::forward<F>(function)));
+                turn.complete();
+            }
+        }
+        return value_;
     }
 
     /// The value, or null. Threads: any.

@@ -8,10 +8,12 @@
 #include "sync/sleeper.h"
 #include "sync/waiting.h"
 
+#include <rt/result.h>
 #include <rt/runtime.h>
 #include <rt/sync/mpsc.h>
 #include <rt/sync/notify.h>
 #include <rt/sync/once.h>
+#include <rt/sync/watch.h>
 #include <rt/yield.h>
 
 #include <csignal>
@@ -272,6 +274,50 @@ Test(blocking, once_in_a_task_aborts_with_advice, .signal = SIGABRT) {
     run([]() -> rt::task<void> {
         rt::once once;
         once.blocking_call([] {});
+        co_return;
+    }());
+}
+
+// ---- rt::watch ----------------------------------------------------------------------------------
+
+Test(blocking, watch_waits_until_a_condition_holds) {
+    auto [tx, rx] = rt::watch::channel<int>(0);
+    const auto now = rx.blocking_wait_for([](int value) { return value == 0; });
+    cr_assert(now.has_value() && **now == 0, "it may be the present value");
+    rt::test::sleeper waiting([from = rx]() mutable {
+        const auto got = from.blocking_wait_for([](int value) { return value >= 3; });
+        cr_assert(got.has_value() && **got == 3);
+        cr_assert_not(from.has_changed(), "it counts as seen");
+    });
+    waiting.until_asleep();
+    run([](rt::watch::sender<int>* to) -> rt::task<void> {
+        for (int i = 1; i <= 3; ++i) {
+            cr_assert(to->send(i));
+            co_await rt::yield();
+        }
+    }(&tx));
+    waiting.join();
+}
+
+Test(blocking, watch_is_told_that_a_condition_cannot_hold_any_more) {
+    auto [tx, rx] = rt::watch::channel<int>(0);
+    rt::test::sleeper waiting([from = rx]() mutable {
+        const auto got = from.blocking_wait_for([](int value) { return value == 9; });
+        cr_assert(got.error().is(rt::errc::closed));
+    });
+    waiting.until_asleep();
+    cr_assert(tx.send(1));
+    waiting.until_asleep();
+    tx = {};
+    waiting.join();
+    const auto never = decltype(rx)().blocking_wait_for([](int) { return true; });
+    cr_assert(never.error().is(rt::errc::closed));
+}
+
+Test(blocking, watch_in_a_task_aborts_with_advice, .signal = SIGABRT) {
+    run([]() -> rt::task<void> {
+        auto [tx, rx] = rt::watch::channel<int>(0);
+        static_cast<void>(rx.blocking_wait_for([](int value) { return value == 1; }));
         co_return;
     }());
 }

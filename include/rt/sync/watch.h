@@ -120,6 +120,21 @@ public:
         }
     }
 
+    /// The same for threads that run no task: the thread sleeps as long as it does not hold. Aborts
+    /// inside a task then.
+    template<std::predicate<const T&> F>
+    result<ref<T>> blocking_wait_for(F condition) {
+        for (;;) {
+            ref<T> value = borrow_and_update();
+            if (value && condition(*value)) {
+                return value;
+            }
+            if (result<void> news = blocking_changed(); !news) {
+                return std::unexpected(news.error());
+            }
+        }
+    }
+
     /// The present value; an empty reference from a receiver that was moved from.
     [[nodiscard]] ref<T> borrow() const noexcept {
         std::uint64_t ignored = 0;

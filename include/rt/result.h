@@ -35,7 +35,7 @@ enum class error_domain : std::uint8_t {
 /// Failures that the runtime itself decides on.
 enum class errc : int {
     cancelled = 1, ///< The task, or the scope around the operation, was cancelled.
-    timed_out,     ///< A deadline set with rt::timeout passed.
+    timed_out,     ///< A deadline set with rt::timeout, or an rt::time_limit, passed.
     shut_down,     ///< The runtime is shutting down, or is gone.
     closed,        ///< The other side of a channel, or the object itself, was closed.
 };

@@ -29,6 +29,7 @@
 #include <rt/task_local.h>
 #include <rt/task_name.h>
 #include <rt/time.h>
+#include <rt/time_limit.h>
 #include <rt/topology.h>
 #include <rt/try_join.h>
 #include <rt/version.h>

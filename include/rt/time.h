@@ -12,6 +12,7 @@
 #include <rt/detail/cancel.h>
 #include <rt/detail/config.h>
 #include <rt/detail/context.h>
+#include <rt/detail/duration.h>
 #include <rt/detail/part.h>
 #include <rt/detail/suspend.h>
 #include <rt/detail/timer.h>
@@ -53,21 +54,6 @@ struct clock {
 }
 
 namespace detail {
-
-// Deadlines beyond what fits saturate.
-template<typename Rep, typename Period>
-constexpr std::uint64_t to_ns(std::chrono::duration<Rep, Period> duration) noexcept {
-    using limit = std::chrono::duration<double, std::nano>;
-    const double ns = std::chrono::duration_cast<limit>(duration).count();
-    if (ns <= 0) {
-        return 0;
-    }
-    if (ns >= 4e18) {
-        return 4'000'000'000'000'000'000ULL;
-    }
-    return static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::nanoseconds>(duration).count()
-    );
-}
 
 inline std::uint64_t deadline_after(std::uint64_t ns) noexcept {
     constexpr std::uint64_t farthest = 8'000'000'000'000'000'000ULL;

@@ -70,10 +70,12 @@ void mutex::hand_over() noexcept {
     } while (!state_.cas_strong_release(seen, free)); // release: pairs with try_acquire
 }
 
-mutex::guard mutex::blocking_lock() noexcept {
+mutex::guard mutex::blocking_lock(time_limit limit) noexcept {
     if (!try_acquire()) {
         lock_awaiter wait(this);
-        wait.block();
+        if (!wait.block(limit)) {
+            return {};
+        }
     }
     return guard(this);
 }

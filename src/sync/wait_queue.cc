@@ -7,12 +7,14 @@
 // hold; wake-ups happen after it. Nothing here allocates.
 #include "base/arch.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "task/wait_reason.h"
 
 #include <rt/detail/context.h>
 #include <rt/detail/sync_lock.h>
 #include <rt/detail/wait_queue.h>
 
+#include <cerrno>
 #include <coroutine>
 #include <ctime>
 #include <memory>
@@ -29,6 +31,28 @@ namespace {
 constexpr std::uint32_t spin_rounds_max = 64;
 constexpr std::uint32_t yield_rounds_max = 16;
 constexpr long nap_ns = 50'000;
+
+timespec to_timespec(std::uint64_t at_ns) noexcept {
+    return {
+        static_cast<time_t>(at_ns / base::ns_per_second),
+        static_cast<long>(at_ns % base::ns_per_second),
+    };
+}
+
+// Sleeps while the word is 0, or wakes up without cause. False: `until` has passed, a point of
+// CLOCK_MONOTONIC, which is why it is not FUTEX_WAIT: that takes a duration.
+bool sleep_on(const atomic<std::uint32_t>& word, const timespec* until) noexcept {
+    const long failed = ::syscall(
+        SYS_futex,
+        word.address(),
+        FUTEX_WAIT_BITSET_PRIVATE,
+        0,
+        until,
+        nullptr,
+        FUTEX_BITSET_MATCH_ANY
+    );
+    return failed == 0 || errno != ETIMEDOUT;
+}
 
 const char* text_of(wait_kind kind) noexcept {
     return tasks::text_of(kind).data(); // a literal, so it is terminated
@@ -153,7 +177,7 @@ void sync_wait::wake(sync_wait* waiter) noexcept {
     ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
 }
 
-void sync_wait::block() noexcept {
+bool sync_wait::block(time_limit limit) noexcept {
     if (this_thread.task != nullptr) [[unlikely]] {
         base::fatal(
             "a blocking_ function (%s) inside a task would stop its worker: use co_await",
@@ -162,12 +186,20 @@ void sync_wait::block() noexcept {
     }
     std::construct_at(&signal_, 0U);
     if (!type_->enroll(this)) {
-        return;
+        return true;
     }
+    const timespec at = to_timespec(limit.at_ns());
+    const timespec* until = limit.is_none() ? nullptr : &at;
     // acquire: pairs with the release in wake.
     while (signal_.load_acquire() == 0) {
-        ::syscall(SYS_futex, signal_.address(), FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+        if (!sleep_on(signal_, until)) {
+            if (cancel(this) == cancel_result::detached) {
+                return false;
+            }
+            until = nullptr; // rule 6: it is being woken
+        }
     }
+    return true;
 }
 
 } // namespace rt::detail

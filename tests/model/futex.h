@@ -6,13 +6,19 @@
 // As in the kernel, looking at the word and going to sleep are one step, looking always finds the
 // newest value, and a wake-up reaches those who sleep on the address at that moment. The address is
 // only a number to a waker: the word may be gone.
+//
+// Time is an event too: whoever sleeps until some moment sleeps until a fiber of the scenario calls
+// pass_time(), after which no such sleep is one. A wake-up that comes before the sleeper runs again
+// is the one that it reports, as in the kernel.
 #pragma once
 
 #include "model/atomic.h"
 #include "model/explore.h"
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
+#include <ctime>
 #include <memory>
 
 #include <linux/futex.h>
@@ -29,18 +35,24 @@ public:
             each.word = nullptr;
             std::construct_at(&each.wakes, 0U);
         }
+        std::construct_at(&is_late_, 0U);
     }
 
-    void wait(const void* word, std::uint32_t value) {
+    // False: it slept until time had passed.
+    bool wait(const void* word, std::uint32_t value, bool has_limit = false) {
         machine& m = machine::instance();
         if (newest(word) != value) {
-            return;
+            return true;
         }
         m.join_next();
         atomic<std::uint32_t>& wakes = at(word).wakes;
         const std::uint32_t before = newest(wakes.address());
-        wait_until([&] { return wakes.peek() != before; });
+        wait_until([&] { return wakes.peek() != before || (has_limit && is_late_.peek() != 0); });
+        return !has_limit || newest(wakes.address()) != before;
     }
+
+    // The moment comes until which anybody sleeps.
+    void pass_time() { is_late_.store_relaxed(1); }
 
     void wake(const void* word) {
         if (!machine::instance().is_broken(fault::no_wake)) {
@@ -75,16 +87,27 @@ private:
     }
 
     std::array<place, 6> places_;
+    atomic<std::uint32_t> is_late_{0};
 };
 inline futex_table futexes;
 
 } // namespace rt::model
 
 template<typename... Rest>
-long model_syscall(long number, const void* word, int operation, std::uint32_t value, Rest...) {
+long model_syscall(
+    long number,
+    const void* word,
+    int operation,
+    std::uint32_t value,
+    const timespec* until,
+    Rest...
+) {
     rt::model::check(number == SYS_futex, "a system call that the model does not know");
-    if (operation == FUTEX_WAIT_PRIVATE) {
-        rt::model::futexes.wait(word, value);
+    if (operation == FUTEX_WAIT_PRIVATE || operation == FUTEX_WAIT_BITSET_PRIVATE) {
+        if (!rt::model::futexes.wait(word, value, until != nullptr)) {
+            errno = ETIMEDOUT;
+            return -1;
+        }
     } else {
         rt::model::futexes.wake(word);
     }

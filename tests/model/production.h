@@ -91,6 +91,7 @@ using ::rt::base::log_level;
 using ::rt::base::log_limit;
 using ::rt::base::log_seldom;
 using ::rt::base::monotonic_ns;
+using ::rt::base::ns_per_second;
 
 [[noreturn]] inline void
 assert_failed(const char* condition, const char*, unsigned, const char*) noexcept {

@@ -22,6 +22,7 @@
 #undef syscall
 #include "sync/mpsc_core.cc"
 #include "sync/mpsc_wait.cc"
+#include "sync/mutex.cc"
 #include "sync/notify.cc"
 #include "sync/semaphore.cc"
 #undef rt

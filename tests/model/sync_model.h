@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// rt/sync under the explorer: the production code of waiting and waking, of channels, semaphores
-// and notifications, with the tasks of task_model.h and with threads that block on a futex.
+// rt/sync under the explorer: the production code of waiting and waking, of channels, locks and
+// notifications, with the tasks of task_model.h and with threads that block on a futex.
 //
 // sync_model.cc compiles the sources, once for all tests. Only the lock is another one: whoever
 // finds it held waits in the explorer instead of spinning, which leaves the same orders of
@@ -74,6 +74,7 @@ private:
 
 #include <rt/detail/wait_queue.h>
 #include <rt/sync/mpsc.h>
+#include <rt/sync/mutex.h>
 #include <rt/sync/notify.h>
 #include <rt/sync/semaphore.h>
 #undef rt

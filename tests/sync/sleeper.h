@@ -27,6 +27,7 @@ public:
         : thread_([this, run = std::move(body)]() mutable {
             id_.store_release(::gettid());
             run();
+            has_ended_.store_release(true);
         }) {}
     sleeper(const sleeper&) = delete;
     sleeper& operator=(const sleeper&) = delete;
@@ -34,10 +35,12 @@ public:
 
     /// Returns when the thread sleeps, or has ended.
     void until_asleep() const {
-        while (id_.load_acquire() == 0 || !is_asleep_or_gone()) {
+        while (!has_ended() && (id_.load_acquire() == 0 || !is_asleep_or_gone())) {
             std::this_thread::yield();
         }
     }
+
+    [[nodiscard]] bool has_ended() const { return has_ended_.load_acquire(); }
 
     void join() {
         if (thread_.joinable()) {
@@ -57,6 +60,7 @@ private:
     }
 
     atomic<pid_t> id_{0};
+    atomic<bool> has_ended_{false};
     std::thread thread_;
 };
 

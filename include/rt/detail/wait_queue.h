@@ -17,6 +17,10 @@
 // Rule 5. `give_back` undoes a grant, for a waiter that was woken and whose task shall not go on
 //         (rule 6 of rt/detail/header.h): as if it had been resumed and had dropped what it got. It
 //         is null where the wake-up grants nothing, because what is waited for is taken afterwards.
+// Rule 6. A thread whose time limit passes calls `cancel` itself. detached: it has got nothing, and
+//         nobody refers to the waiter any more. in_flight: a waker does until it has woken it (rule
+//         4), so the thread sleeps on until then, which is not long, and has what it was given. So
+//         nothing need be given back.
 //
 // The cooperative budget. An operation that can be done at once takes one unit. When the turn's
 // budget is used up, the task yields *before* the operation, because a task can be unwound while it
@@ -34,6 +38,7 @@
 #include <rt/detail/header.h>
 #include <rt/detail/promise.h>
 #include <rt/detail/suspend.h>
+#include <rt/time_limit.h>
 
 #include <coroutine>
 #include <cstdint>
@@ -55,7 +60,10 @@ struct sync_wait_type {
 class sync_wait : public wait_node {
 public:
     // Blocks the calling thread until the operation is done. Aborts with advice inside a task.
-    RT_API void block() noexcept;
+    void block() noexcept { static_cast<void>(block(time_limit())); }
+    // The same, but no longer than until `limit` passes. False: it has, and the operation has not
+    // been done (rule 6).
+    [[nodiscard]] RT_API bool block(time_limit limit) noexcept;
 
     // Rules 2 and 4: the waiter may be gone when this returns. REQUIRES: no lock held.
     RT_API static void wake(sync_wait* waiter) noexcept;

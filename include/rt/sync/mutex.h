@@ -23,6 +23,7 @@
 #include <rt/detail/context.h>
 #include <rt/detail/sync_lock.h>
 #include <rt/detail/wait_queue.h>
+#include <rt/time_limit.h>
 
 #include <coroutine>
 #include <cstdint>
@@ -90,8 +91,9 @@ public:
     /// The mutex if it is free, else an empty guard. Threads: any.
     [[nodiscard]] guard try_lock() noexcept { return guard(try_acquire() ? this : nullptr); }
 
-    /// The same as lock, for threads that run no task: the thread sleeps. Aborts inside a task.
-    [[nodiscard]] guard blocking_lock() noexcept;
+    /// The same as lock, for threads that run no task: the thread sleeps. Aborts inside a task. An
+    /// empty guard once `limit` has passed.
+    [[nodiscard]] guard blocking_lock(time_limit limit = {}) noexcept;
 
     /// Whether somebody holds it, as of a moment ago.
     [[nodiscard]] bool is_locked() const noexcept { return state_.load_relaxed() != free; }

@@ -15,6 +15,7 @@
 #include <rt/detail/config.h>
 #include <rt/detail/context.h>
 #include <rt/sync/semaphore.h>
+#include <rt/time_limit.h>
 
 #include <coroutine>
 #include <cstdint>
@@ -119,16 +120,22 @@ public:
     }
 
     /// The same as read and write, for threads that run no task: the thread sleeps. They abort
-    /// inside a task.
-    [[nodiscard]] read_guard blocking_read() noexcept { return block<read_guard>(1); }
-    [[nodiscard]] write_guard blocking_write() noexcept { return block<write_guard>(readers_max); }
+    /// inside a task. An empty guard once `limit` has passed.
+    [[nodiscard]] read_guard blocking_read(time_limit limit = {}) noexcept {
+        return block<read_guard>(1, limit);
+    }
+    [[nodiscard]] write_guard blocking_write(time_limit limit = {}) noexcept {
+        return block<write_guard>(readers_max, limit);
+    }
 
 private:
     template<typename Guard>
-    [[nodiscard]] Guard block(std::uint32_t permits) noexcept {
+    [[nodiscard]] Guard block(std::uint32_t permits, time_limit limit) noexcept {
         if (!pool_.try_acquire(permits)) {
             detail::permit_wait wait(detail::permit_wait::rwlock_type, &pool_, permits);
-            wait.block();
+            if (!wait.block(limit)) {
+                return {};
+            }
         }
         return Guard(&pool_);
     }

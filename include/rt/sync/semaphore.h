@@ -20,6 +20,7 @@
 #include <rt/detail/config.h>
 #include <rt/detail/sync_lock.h>
 #include <rt/detail/wait_queue.h>
+#include <rt/time_limit.h>
 
 #include <coroutine>
 #include <cstdint>
@@ -202,13 +203,16 @@ public:
     }
 
     /// The same as acquire, for threads that run no task: the thread sleeps. Aborts inside a task.
-    [[nodiscard]] permit blocking_acquire(std::uint32_t count = 1) noexcept {
+    /// An empty permit once `limit` has passed, too.
+    [[nodiscard]] permit blocking_acquire(std::uint32_t count = 1, time_limit limit = {}) noexcept {
         if (!pool_.try_acquire(count)) {
             acquire_awaiter wait(&pool_, count);
-            wait.block();
-            return wait.await_resume();
+            return wait.block(limit) ? wait.await_resume() : permit();
         }
         return {&pool_, count};
+    }
+    [[nodiscard]] permit blocking_acquire(time_limit limit) noexcept {
+        return blocking_acquire(1, limit);
     }
 
     /// Gives an empty permit to those that wait, and to those that come later. What is held can

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+//
+// Threads that wait no longer than they say: what cannot be had in time is reported and left to
+// others, what can be had at once is had whatever the limit.
+//
+// A limit that shall pass is over before or soon after the wait begins, one that shall not is an
+// hour. That a limit passes while something is being handed over is the matter of
+// time_limit_storm_test.cc, and of tests/model.
+#include "support/runtimes.h"
+#include "support/test.h"
+#include "sync/sleeper.h"
+#include "sync/waiting.h"
+
+#include <rt/runtime.h>
+#include <rt/sync/mutex.h>
+#include <rt/sync/rwlock.h>
+#include <rt/sync/semaphore.h>
+#include <rt/time.h>
+#include <rt/time_limit.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <utility>
+
+namespace {
+
+using namespace std::chrono_literals;
+using rt::time_limit;
+using rt::test::run;
+
+// Limits that pass.
+std::array<time_limit, 4> short_limits() {
+    return {time_limit(0ms), time_limit(-1h), time_limit(1ms), time_limit(rt::clock::now() - 1h)};
+}
+
+} // namespace
+
+// ---- the value ----------------------------------------------------------------------------------
+
+Test(time_limit, is_none_unless_it_is_said) {
+    cr_assert(time_limit().is_none());
+    cr_assert_not(time_limit(0ms).is_none());
+    cr_assert_not(time_limit(std::chrono::nanoseconds::max()).is_none());
+}
+
+Test(time_limit, is_a_duration_from_now_on_or_a_point_in_time) {
+    const rt::clock::time_point begin = rt::clock::now();
+    const time_limit after(3s);
+    const rt::clock::time_point end = rt::clock::now();
+    cr_assert_geq(after.at_ns(), time_limit(begin + 3s).at_ns());
+    cr_assert_leq(after.at_ns(), time_limit(end + 3s).at_ns());
+    cr_assert_eq(time_limit(rt::clock::time_point(7us)).at_ns(), 7'000U);
+    const std::chrono::time_point<std::chrono::steady_clock, std::chrono::seconds> coarse(2s);
+    cr_assert_eq(time_limit(coarse).at_ns(), 2'000'000'000U);
+}
+
+Test(time_limit, beyond_the_range_is_as_far_as_it_goes) {
+    const time_limit now(rt::clock::now());
+    cr_assert_geq(time_limit(std::chrono::hours::max()).at_ns(), now.at_ns());
+    cr_assert_geq(time_limit(rt::clock::time_point::max()).at_ns(), now.at_ns());
+    cr_assert_eq(time_limit(rt::clock::time_point::min()).at_ns(), 0U);
+}
+
+// ---- locks --------------------------------------------------------------------------------------
+
+Test(time_limit, a_mutex_that_is_held_is_not_had) {
+    rt::mutex lock;
+    rt::mutex::guard held = lock.try_lock();
+    for (const time_limit limit : short_limits()) {
+        cr_assert_not(lock.blocking_lock(limit));
+    }
+    held.unlock();
+    cr_assert_not(lock.is_locked(), "who gave up has left nothing behind");
+    for (const time_limit limit : short_limits()) {
+        cr_assert(lock.blocking_lock(limit), "it is free");
+    }
+    cr_assert_not(lock.is_locked());
+}
+
+Test(time_limit, a_mutex_that_is_given_back_in_time_is_had) {
+    rt::mutex lock;
+    rt::mutex::guard held = lock.try_lock();
+    bool has_had_it = false;
+    rt::test::sleeper waiting([&] {
+        const rt::mutex::guard mine = lock.blocking_lock(1h);
+        has_had_it = static_cast<bool>(mine);
+    });
+    waiting.until_asleep();
+    held.unlock();
+    waiting.join();
+    cr_assert(has_had_it);
+    cr_assert_not(lock.is_locked());
+}
+
+Test(time_limit, a_mutex_passes_over_who_gave_up) {
+    rt::mutex lock;
+    rt::mutex::guard held = lock.try_lock();
+    rt::test::sleeper impatient([&] { cr_assert_not(lock.blocking_lock(20ms)); });
+    impatient.until_asleep();
+    rt::test::sleeper patient([&] { cr_assert(lock.blocking_lock(1h)); });
+    patient.until_asleep();
+    impatient.join();
+    held.unlock();
+    patient.join();
+    cr_assert_not(lock.is_locked());
+}
+
+Test(time_limit, permits_that_are_not_there_are_not_had) {
+    rt::semaphore slots(2);
+    rt::semaphore::permit held = slots.try_acquire(1);
+    for (const time_limit limit : short_limits()) {
+        cr_assert_not(slots.blocking_acquire(2, limit));
+        cr_assert_eq(slots.blocking_acquire(limit).count(), 1U);
+        cr_assert_eq(slots.blocking_acquire(1, limit).count(), 1U);
+    }
+    held.release();
+    cr_assert_eq(slots.available(), 2U);
+    cr_assert_eq(slots.blocking_acquire(2, 0ms).count(), 2U);
+    slots.close();
+    cr_assert_not(slots.blocking_acquire(1h), "closed, which is not to be waited for");
+}
+
+// Those behind a large request that gives up are served by its going, though nobody releases.
+Test(time_limit, who_gives_up_lets_those_behind_go_on) {
+    rt::semaphore slots(2);
+    const rt::semaphore::permit held = slots.try_acquire(1);
+    rt::test::sleeper large([&] { cr_assert_not(slots.blocking_acquire(2, 20ms)); });
+    large.until_asleep();
+    cr_assert_eq(slots.blocking_acquire(1, 1h).count(), 1U);
+    large.join();
+    cr_assert_eq(slots.available(), 1U);
+}
+
+Test(time_limit, an_rwlock_that_is_held_is_not_had) {
+    rt::rwlock lock;
+    for (const time_limit limit : short_limits()) {
+        const rt::rwlock::read_guard reading = lock.blocking_read(limit);
+        cr_assert(reading);
+        cr_assert(lock.blocking_read(limit), "readers go together");
+        cr_assert_not(lock.blocking_write(limit));
+    }
+    for (const time_limit limit : short_limits()) {
+        const rt::rwlock::write_guard writing = lock.blocking_write(limit);
+        cr_assert(writing);
+        cr_assert_not(lock.blocking_read(limit));
+        cr_assert_not(lock.blocking_write(limit));
+    }
+    cr_assert(lock.try_write());
+}
+
+Test(time_limit, a_writer_that_gives_up_lets_readers_in) {
+    rt::rwlock lock;
+    const rt::rwlock::read_guard reading = lock.try_read();
+    rt::test::sleeper writer([&] { cr_assert_not(lock.blocking_write(20ms)); });
+    writer.until_asleep();
+    cr_assert(lock.blocking_read(1h));
+    writer.join();
+}
+
+// ---- misuse -------------------------------------------------------------------------------------
+
+Test(time_limit, waiting_in_a_task_aborts_with_advice_whatever_the_limit, .signal = SIGABRT) {
+    run([]() -> rt::task<void> {
+        rt::mutex lock;
+        rt::mutex::guard held = lock.try_lock();
+        static_cast<void>(lock.blocking_lock(0ms));
+        co_return;
+    }());
+}

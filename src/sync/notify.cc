@@ -127,11 +127,9 @@ void notify::notify_waiters() noexcept {
     ready.wake_all();
 }
 
-void notify::blocking_wait() noexcept {
+bool notify::blocking_wait(time_limit limit) noexcept {
     notified_awaiter wait = notified();
-    if (!try_consume(wait.seen_)) {
-        wait.block();
-    }
+    return try_consume(wait.seen_) || wait.block(limit);
 }
 
 } // namespace rt

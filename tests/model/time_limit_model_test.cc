@@ -128,6 +128,64 @@ struct handed_over {
     rt_model::atomic<unsigned> entries;
 };
 
+// ---- rt::notify ---------------------------------------------------------------------------------
+
+struct notified {
+    static constexpr unsigned threads = 4;
+
+    explicit notified(bool with_rival)
+        : has_rival(with_rival) {
+        rt_model::scenario::set_up_sync();
+    }
+
+    void run(unsigned self) {
+        switch (self) {
+        case 0:
+            is_told = changed.blocking_wait(soon);
+            if (is_told) {
+                check_data();
+                pass_on();
+            }
+            break;
+        case 1:
+            data.store_relaxed(1);
+            changed.notify_one();
+            break;
+        case 2:
+            rt::model::futexes.pass_time();
+            break;
+        default:
+            if (has_rival) {
+                changed.blocking_wait();
+                check_data();
+            }
+            break;
+        }
+    }
+    void check_data() const {
+        check(data.load_relaxed() == 1, "who is notified does not see what came before");
+    }
+    void pass_on() {
+        if (has_rival) {
+            changed.notify_one();
+        }
+    }
+
+    void at_end(bool is_stuck) {
+        check(!is_stuck, "a notification was lost");
+        if (!has_rival) {
+            rt_model::detail::this_thread.budget = 1;
+            auto next = changed.notified();
+            check(next.await_ready() != is_told, "a notification was lost, or came twice");
+        }
+    }
+
+    const bool has_rival;
+    rt_model::notify changed;
+    rt_model::atomic<unsigned> data;
+    bool is_told = false;
+};
+
 } // namespace
 
 Test(time_limit_model, permits_are_granted_or_stay) {
@@ -148,4 +206,14 @@ Test(time_limit_model, a_mutex_is_handed_over_or_passed_on) {
     expect_broken<handed_over>("no wake", broken(fault::no_wake, 4), true);
     expect_broken<handed_over>("no release", broken(fault::no_release, 4), true);
     expect_broken<handed_over>("no acquire", broken(fault::no_acquire, 4), true);
+}
+
+Test(time_limit_model, a_notification_is_delivered_or_kept) {
+    rt::model::skip_with_sanitizers();
+    expect_good<notified>("alone", bounded(6), false);
+    expect_good<notified>("beside another", bounded(3), true);
+    expect_good<notified>("alone, weak", bounded(4, true), false);
+    expect_broken<notified>("torn", broken(fault::torn_rmw, 4), false);
+    expect_broken<notified>("no wake", broken(fault::no_wake, 4), false);
+    expect_broken<notified>("no release", broken(fault::no_release, 4), false);
 }

@@ -13,6 +13,7 @@
 
 #include <rt/runtime.h>
 #include <rt/sync/mutex.h>
+#include <rt/sync/notify.h>
 #include <rt/sync/rwlock.h>
 #include <rt/sync/semaphore.h>
 #include <rt/time.h>
@@ -156,6 +157,37 @@ Test(time_limit, a_writer_that_gives_up_lets_readers_in) {
     writer.until_asleep();
     cr_assert(lock.blocking_read(1h));
     writer.join();
+}
+
+// ---- rt::notify ---------------------------------------------------------------------------------
+
+Test(time_limit, a_notification_that_does_not_come_is_not_had) {
+    rt::notify news;
+    for (const time_limit limit : short_limits()) {
+        cr_assert_not(news.blocking_wait(limit));
+        news.notify_one();
+        cr_assert(news.blocking_wait(limit), "it is kept for the next one, who has not given up");
+        cr_assert_not(news.blocking_wait(limit), "there was one");
+        news.notify_waiters();
+        cr_assert_not(news.blocking_wait(limit), "nobody waited");
+    }
+}
+
+Test(time_limit, a_notification_in_time_is_had) {
+    rt::notify news;
+    bool is_told = false;
+    rt::test::sleeper first([&] { is_told = news.blocking_wait(1h); });
+    first.until_asleep();
+    news.notify_one();
+    first.join();
+    cr_assert(is_told);
+    rt::test::sleeper second([&] { is_told = news.blocking_wait(1h); });
+    second.until_asleep();
+    do {
+        news.notify_waiters(); // counts for those who wait already
+        second.until_asleep();
+    } while (!second.has_ended());
+    cr_assert(is_told);
 }
 
 // ---- misuse -------------------------------------------------------------------------------------

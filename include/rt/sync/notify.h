@@ -20,6 +20,7 @@
 #include <rt/detail/context.h>
 #include <rt/detail/sync_lock.h>
 #include <rt/detail/wait_queue.h>
+#include <rt/time_limit.h>
 
 #include <coroutine>
 #include <cstdint>
@@ -71,7 +72,9 @@ public:
     notified_awaiter notified() noexcept { return {this, word_.load_acquire()}; }
 
     /// The same for threads that run no task: the thread sleeps. Aborts inside a task.
-    void blocking_wait() noexcept;
+    void blocking_wait() noexcept { static_cast<void>(blocking_wait(time_limit())); }
+    /// The same, until `limit` passes. False: it has, without a notification.
+    [[nodiscard]] bool blocking_wait(time_limit limit) noexcept;
 
     /// Wakes the task that has waited longest, or lets the next one that waits go on at once.
     /// Threads: any.

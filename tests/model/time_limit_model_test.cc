@@ -4,13 +4,14 @@
 // it waits for is handed to it, while others stand in line behind it.
 //
 // The code under test is sync_wait::block in src/sync/wait_queue.cc with the cancellation of each
-// kind of wait under its lock. What
+// kind of wait: under the lock (semaphore, mutex, notify, mpsc for room and for a value), or by a
+// compare-and-swap against that of the waker (mpsc for a value that is on its way). What
 // the thread does not take must be there for others afterwards, and nobody waits for ever.
 //
 // Fiber 0 is the thread. Fiber 1 gives what it waits for. Fiber 2 makes the time pass. Fiber 3, in
 // some scenarios, waits for the same without a limit.
 #include "model/faults.h"
-#include "model/sync_model.h"
+#include "model/mpsc_model.h"
 
 #include <chrono>
 
@@ -22,6 +23,9 @@ using rt::model::check;
 using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
+using rt_model::scenario::channel_base;
+using rt_model::scenario::large;
+using rt_model::scenario::small;
 
 // The moment that fiber 2 makes pass.
 constexpr rt_model::time_limit soon{std::chrono::steady_clock::time_point{}};
@@ -186,6 +190,104 @@ struct notified {
     bool is_told = false;
 };
 
+// ---- channels -----------------------------------------------------------------------------------
+
+// Values come, one or two, and the end of the channel, while the thread waits for the first.
+template<typename T>
+struct receiving : channel_base<T> {
+    static constexpr unsigned threads = 3;
+
+    explicit receiving(unsigned count)
+        : channel_base<T>(2)
+        , values(count) {}
+
+    void run(unsigned self) {
+        if (self == 0) {
+            if (auto got = this->receiver->blocking_recv(soon)) {
+                this->note(got->id);
+            } else if (!got.error().is(rt_model::errc::timed_out)) {
+                check(values == 0, "the end before the values");
+            }
+        } else if (self == 1) {
+            auto mine = std::move(this->sender[0]);
+            for (unsigned id = 0; id < values; ++id) {
+                ++this->made[id];
+                this->sent[id] = mine.try_send(T(id)).has_value() ? 1 : 0;
+                check(this->sent[id] == 1, "there is room for two");
+            }
+        } else {
+            rt::model::futexes.pass_time();
+        }
+    }
+
+    void at_end(bool is_stuck) {
+        check(!is_stuck, "the receiver waits for ever");
+        this->take_the_rest();
+        this->drop_ends();
+        this->check_values(false);
+        rt_model::scenario::check_sync_heap();
+    }
+
+    const unsigned values;
+};
+
+// The channel is full, and its receiver takes what comes until the senders are gone.
+struct sending : channel_base<large> {
+    static constexpr unsigned threads = 4;
+
+    explicit sending(bool with_rival)
+        : channel_base(1)
+        , has_rival(with_rival) {
+        ++made[0];
+        sent[0] = sender[0].try_send(large(0)).has_value() ? 1 : 0;
+        if (has_rival) {
+            sender[1] = sender[0];
+        }
+    }
+
+    void run(unsigned self) {
+        switch (self) {
+        case 0:
+            send(std::move(sender[0]));
+            break;
+        case 1:
+            while (auto got = receiver->blocking_recv()) {
+                note(got->id);
+            }
+            break;
+        case 2:
+            rt::model::futexes.pass_time();
+            break;
+        default:
+            if (has_rival) {
+                auto mine = std::move(sender[1]);
+                ++made[2];
+                sent[2] = mine.blocking_send(large(2)).has_value() ? 1 : 0;
+                check(sent[2] == 1, "the channel is open");
+            }
+            break;
+        }
+    }
+    void send(rt_model::mpsc::sender<large> mine) {
+        ++made[1];
+        large value(1);
+        const auto outcome = mine.blocking_send(std::move(value), soon);
+        sent[1] = outcome.has_value() ? 1 : 0;
+        check(sent[1] == 1 || outcome.error().is(rt_model::errc::timed_out), "the channel is open");
+        check(sent[1] == 1 || value.id == 1, "the value is the caller's still");
+    }
+
+    void at_end(bool is_stuck) {
+        check(!is_stuck, "somebody waits for ever");
+        take_the_rest();
+        drop_ends();
+        check_values(false);
+        rt_model::scenario::check_sync_heap();
+    }
+
+    const bool has_rival;
+};
+
 } // namespace
 
 Test(time_limit_model, permits_are_granted_or_stay) {
@@ -216,4 +318,24 @@ Test(time_limit_model, a_notification_is_delivered_or_kept) {
     expect_broken<notified>("torn", broken(fault::torn_rmw, 4), false);
     expect_broken<notified>("no wake", broken(fault::no_wake, 4), false);
     expect_broken<notified>("no release", broken(fault::no_release, 4), false);
+}
+
+Test(time_limit_model, a_message_is_received_or_stays) {
+    rt::model::skip_with_sanitizers();
+    expect_good<receiving<large>>("none", bounded(6), 0U);
+    expect_good<receiving<large>>("1", bounded(6), 1U);
+    expect_good<receiving<large>>("2", bounded(4), 2U);
+    expect_good<receiving<small>>("2 small ones", bounded(4), 2U);
+    expect_good<receiving<large>>("2, weak", bounded(3, true), 2U);
+    expect_broken<receiving<large>>("torn", broken(fault::torn_rmw, 4), 1U);
+    expect_broken<receiving<large>>("no wake", broken(fault::no_wake, 4), 1U);
+}
+
+Test(time_limit_model, a_message_is_sent_or_the_senders) {
+    rt::model::skip_with_sanitizers();
+    expect_good<sending>("alone", bounded(3), false);
+    expect_good<sending>("beside another", bounded(2), true);
+    expect_good<sending>("alone, weak", bounded(2, true), false);
+    expect_broken<sending>("torn", broken(fault::torn_rmw, 3), true);
+    expect_broken<sending>("no wake", broken(fault::no_wake, 3), false);
 }

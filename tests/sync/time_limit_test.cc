@@ -11,7 +11,9 @@
 #include "sync/sleeper.h"
 #include "sync/waiting.h"
 
+#include <rt/result.h>
 #include <rt/runtime.h>
+#include <rt/sync/mpsc.h>
 #include <rt/sync/mutex.h>
 #include <rt/sync/notify.h>
 #include <rt/sync/rwlock.h>
@@ -20,8 +22,10 @@
 #include <rt/time_limit.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <memory>
 #include <utility>
 
 namespace {
@@ -188,6 +192,52 @@ Test(time_limit, a_notification_in_time_is_had) {
         second.until_asleep();
     } while (!second.has_ended());
     cr_assert(is_told);
+}
+
+// ---- channels -----------------------------------------------------------------------------------
+
+Test(time_limit, messages_that_are_late_can_still_be_received) {
+    auto [tx, rx] = rt::mpsc::channel<int>(2);
+    for (const time_limit limit : short_limits()) {
+        cr_assert(rx.blocking_recv(limit).error().is(rt::errc::timed_out));
+        cr_assert(tx.try_send(1));
+        cr_assert_eq(rx.blocking_recv(limit).value(), 1);
+    }
+    rt::test::sleeper waiting([&from = rx] { cr_assert_eq(from.blocking_recv(1h).value(), 2); });
+    waiting.until_asleep();
+    cr_assert(tx.try_send(2));
+    waiting.join();
+    tx = {};
+    cr_assert(rx.blocking_recv(0ms).error().is(rt::errc::closed), "the end is not waited for");
+    cr_assert(decltype(rx)().blocking_recv(1h).error().is(rt::errc::closed));
+}
+
+Test(time_limit, what_is_not_sent_stays_with_the_sender) {
+    auto [tx, rx] = rt::mpsc::channel<std::unique_ptr<int>>(1);
+    cr_assert(tx.blocking_send(std::make_unique<int>(1), 0ms), "there is room");
+    auto kept = std::make_unique<int>(2);
+    for (const time_limit limit : short_limits()) {
+        const rt::result<void> sent = tx.blocking_send(std::move(kept), limit);
+        cr_assert(sent.error().is(rt::errc::timed_out));
+        cr_assert(kept != nullptr && *kept == 2);
+        cr_assert(tx.blocking_reserve(limit).error().is(rt::errc::timed_out));
+        cr_assert(tx.blocking_reserve_many(1, limit).error().is(rt::errc::timed_out));
+    }
+    cr_assert(tx.blocking_reserve_many(0, 0ms).has_value());
+    cr_assert(tx.blocking_reserve_many(2, 1h).error().is(EINVAL), "there will never be so much");
+    rt::test::sleeper waiting([&to = tx, &kept] {
+        cr_assert(to.blocking_send(std::move(kept), 1h));
+    });
+    waiting.until_asleep();
+    cr_assert_eq(**rx.blocking_recv(), 1);
+    waiting.join();
+    cr_assert_eq(**rx.blocking_recv(), 2);
+    cr_assert_eq(tx.capacity(), 1U, "no room is lost");
+    rx.close();
+    kept = std::make_unique<int>(3);
+    cr_assert(tx.blocking_send(std::move(kept), 1h).error().is(rt::errc::closed));
+    cr_assert_eq(*kept, 3);
+    cr_assert(decltype(tx)().blocking_send(std::move(kept), 1h).error().is(rt::errc::closed));
 }
 
 // ---- misuse -------------------------------------------------------------------------------------

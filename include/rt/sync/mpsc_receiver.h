@@ -9,6 +9,7 @@
 #include <rt/detail/mpsc_core.h>
 #include <rt/detail/mpsc_value.h>
 #include <rt/result.h>
+#include <rt/time_limit.h>
 
 #include <cerrno>
 #include <coroutine>
@@ -100,10 +101,13 @@ public:
     }
 
     /// The same as recv, for threads that run no task: the thread sleeps. Aborts inside a task.
-    [[nodiscard]] result<T> blocking_recv() noexcept {
+    /// Errors: errc::timed_out once `limit` has passed, too.
+    [[nodiscard]] result<T> blocking_recv(time_limit limit = {}) noexcept {
         if (core_ != nullptr) {
             receive_awaiter wait(core_);
-            wait.block();
+            if (!wait.block(limit)) {
+                return failure(errc::timed_out, "mpsc receive");
+            }
         }
         return take(core_);
     }

@@ -11,6 +11,7 @@
 #include <rt/result.h>
 #include <rt/sync/mpsc_permit.h>
 #include <rt/sync/mpsc_weak.h>
+#include <rt/time_limit.h>
 
 #include <coroutine>
 #include <cstdint>
@@ -117,18 +118,19 @@ public:
     }
 
     /// The same as reserve and reserve_many, for threads that run no task: the thread sleeps. Abort
-    /// inside a task.
-    [[nodiscard]] result<permit<T>> blocking_reserve() noexcept {
+    /// inside a task. Errors: errc::timed_out once `limit` has passed, too.
+    [[nodiscard]] result<permit<T>> blocking_reserve(time_limit limit = {}) noexcept {
         reserve_awaiter wait(hold_.get());
-        if (hold_) {
-            wait.block();
+        if (hold_ && !wait.block(limit)) {
+            return failure(errc::timed_out, "mpsc reserve");
         }
         return wait.await_resume();
     }
-    [[nodiscard]] result<permits<T>> blocking_reserve_many(std::uint32_t count) noexcept {
+    [[nodiscard]] result<permits<T>>
+    blocking_reserve_many(std::uint32_t count, time_limit limit = {}) noexcept {
         reserve_many_awaiter wait(hold_.get(), count);
-        if (hold_ && count != 0) {
-            wait.block();
+        if (hold_ && count != 0 && !wait.block(limit)) {
+            return failure(errc::timed_out, "mpsc reserve");
         }
         return wait.await_resume();
     }
@@ -141,6 +143,16 @@ public:
             wait.block();
         }
         return wait.await_resume();
+    }
+    /// The same, until `limit` passes: it waits for room and sends the value then.
+    /// Errors: errc::timed_out, errc::closed, ENOMEM. The value is untouched then, as by try_send.
+    template<typename U = T>
+    requires std::is_constructible_v<T, U> result<void> blocking_send(U&& value, time_limit limit) {
+        result<permit<T>> room = blocking_reserve(limit);
+        if (!room) {
+            return std::unexpected(room.error().as("mpsc send"));
+        }
+        return room->send(std::forward<U>(value));
     }
 
     /// Waits until the receiver is dropped or closed. Requires: awaited in a task. Cancel: safe.

@@ -24,6 +24,7 @@
 #include "sync/mpsc_wait.cc"
 #include "sync/mutex.cc"
 #include "sync/notify.cc"
+#include "sync/oneshot.cc"
 #include "sync/semaphore.cc"
 #undef rt
 // clang-format on

@@ -5,7 +5,7 @@
 //
 // The code under test is sync_wait::block in src/sync/wait_queue.cc with the cancellation of each
 // kind of wait: under the lock (semaphore, mutex, notify, mpsc for room and for a value), or by a
-// compare-and-swap against that of the waker (mpsc for a value that is on its way). What
+// compare-and-swap against that of the waker (oneshot; mpsc for a value that is on its way). What
 // the thread does not take must be there for others afterwards, and nobody waits for ever.
 //
 // Fiber 0 is the thread. Fiber 1 gives what it waits for. Fiber 2 makes the time pass. Fiber 3, in
@@ -192,6 +192,62 @@ struct notified {
 
 // ---- channels -----------------------------------------------------------------------------------
 
+enum class end : std::uint8_t { sends, is_dropped };
+
+struct answered {
+    static constexpr unsigned threads = 3;
+
+    explicit answered(end what)
+        : how(what) {
+        rt_model::scenario::set_up_sync();
+        rt_model::scenario::seen = {};
+        auto [tx, rx] = rt_model::oneshot::channel<large>();
+        sender.emplace(std::move(tx));
+        receiver.emplace(std::move(rx));
+    }
+
+    void run(unsigned self) {
+        if (self == 0) {
+            note(receiver->blocking_recv(soon));
+        } else if (self == 1) {
+            if (how == end::sends) {
+                check(sender->send(large(0)).has_value(), "the receiver is there");
+            }
+            sender.reset();
+        } else {
+            rt::model::futexes.pass_time();
+        }
+    }
+    void note(rt_model::result<large> got) {
+        if (got) {
+            check(got->id == 0 && received++ == 0, "it came out twice, or is another");
+            return;
+        }
+        is_late = got.error().is(rt_model::errc::timed_out);
+        check(is_late || how == end::is_dropped, "closed without a reason");
+    }
+
+    void at_end(bool is_stuck) {
+        check(!is_stuck, "the receiver waits for ever");
+        if (is_late) {
+            note(receiver->try_recv());
+        }
+        receiver.reset();
+        const unsigned expected = how == end::sends ? 1 : 0;
+        check(received == expected, "the value was lost");
+        check(
+            rt_model::scenario::seen.destroyed[0] == expected, "destroyed more or less than once"
+        );
+        rt_model::scenario::check_sync_heap();
+    }
+
+    const end how;
+    std::optional<rt_model::oneshot::sender<large>> sender;
+    std::optional<rt_model::oneshot::receiver<large>> receiver;
+    unsigned received = 0;
+    bool is_late = false;
+};
+
 // Values come, one or two, and the end of the channel, while the thread waits for the first.
 template<typename T>
 struct receiving : channel_base<T> {
@@ -318,6 +374,15 @@ Test(time_limit_model, a_notification_is_delivered_or_kept) {
     expect_broken<notified>("torn", broken(fault::torn_rmw, 4), false);
     expect_broken<notified>("no wake", broken(fault::no_wake, 4), false);
     expect_broken<notified>("no release", broken(fault::no_release, 4), false);
+}
+
+Test(time_limit_model, an_answer_is_received_or_stays) {
+    rt::model::skip_with_sanitizers();
+    expect_good<answered>("sends", bounded(20), end::sends);
+    expect_good<answered>("dropped", bounded(20), end::is_dropped);
+    expect_good<answered>("sends, weak", bounded(5, true), end::sends);
+    expect_broken<answered>("torn", broken(fault::torn_rmw, 4), end::sends);
+    expect_broken<answered>("no wake", broken(fault::no_wake, 4), end::sends);
 }
 
 Test(time_limit_model, a_message_is_received_or_stays) {

@@ -13,11 +13,14 @@
 
 #include <rt/result.h>
 #include <rt/runtime.h>
+#include <rt/sync/broadcast.h>
 #include <rt/sync/mpsc.h>
 #include <rt/sync/mutex.h>
 #include <rt/sync/notify.h>
+#include <rt/sync/oneshot.h>
 #include <rt/sync/rwlock.h>
 #include <rt/sync/semaphore.h>
+#include <rt/sync/watch.h>
 #include <rt/time.h>
 #include <rt/time_limit.h>
 
@@ -196,6 +199,26 @@ Test(time_limit, a_notification_in_time_is_had) {
 
 // ---- channels -----------------------------------------------------------------------------------
 
+Test(time_limit, an_answer_that_is_late_can_still_be_received) {
+    auto [tx, rx] = rt::oneshot::channel<int>();
+    for (const time_limit limit : short_limits()) {
+        cr_assert(rx.blocking_recv(limit).error().is(rt::errc::timed_out));
+    }
+    cr_assert(tx.send(7));
+    cr_assert_eq(rx.blocking_recv(0ms).value(), 7);
+    cr_assert(rx.blocking_recv(1h).error().is(rt::errc::closed), "it was taken");
+
+    auto [other_tx, other_rx] = rt::oneshot::channel<int>();
+    cr_assert(other_rx.blocking_recv(0ms).error().is(rt::errc::timed_out));
+    rt::test::sleeper waiting([&from = other_rx] {
+        cr_assert(from.blocking_recv(1h).error().is(rt::errc::closed));
+    });
+    waiting.until_asleep();
+    auto dropped = std::move(other_tx);
+    dropped = {};
+    waiting.join();
+}
+
 Test(time_limit, messages_that_are_late_can_still_be_received) {
     auto [tx, rx] = rt::mpsc::channel<int>(2);
     for (const time_limit limit : short_limits()) {
@@ -238,6 +261,55 @@ Test(time_limit, what_is_not_sent_stays_with_the_sender) {
     cr_assert(tx.blocking_send(std::move(kept), 1h).error().is(rt::errc::closed));
     cr_assert_eq(*kept, 3);
     cr_assert(decltype(tx)().blocking_send(std::move(kept), 1h).error().is(rt::errc::closed));
+}
+
+Test(time_limit, a_change_that_is_late_can_still_be_waited_for) {
+    auto [tx, rx] = rt::watch::channel<int>(0);
+    const auto is_positive = [](int value) {
+        return value > 0;
+    };
+    for (const time_limit limit : short_limits()) {
+        cr_assert(rx.blocking_changed(limit).error().is(rt::errc::timed_out));
+        cr_assert(rx.blocking_wait_for(is_positive, limit).error().is(rt::errc::timed_out));
+        cr_assert(tx.send(0));
+        cr_assert(rx.blocking_changed(limit));
+    }
+    rt::test::sleeper waiting([from = rx, is_positive]() mutable {
+        cr_assert_eq(**from.blocking_wait_for(is_positive, 1h), 3);
+    });
+    waiting.until_asleep();
+    cr_assert(tx.send(0));
+    waiting.until_asleep();
+    cr_assert(tx.send(3));
+    waiting.join();
+    tx = {};
+    cr_assert(rx.blocking_changed(0ms), "the last value was not seen yet");
+    cr_assert(rx.blocking_changed(1h).error().is(rt::errc::closed));
+}
+
+Test(time_limit, a_value_for_all_that_is_late_can_still_be_received) {
+    using rt::broadcast::recv_error;
+    auto [tx, rx] = rt::broadcast::channel<int>(2);
+    for (const time_limit limit : short_limits()) {
+        const rt::broadcast::received<int> none = rx.blocking_recv(limit);
+        cr_assert(none.error().is_timed_out());
+        cr_assert_not(none.error().is_empty() || none.error().is_closed());
+        cr_assert(rt::error(none.error()).is(rt::errc::timed_out));
+        cr_assert(tx.send(1));
+        cr_assert_eq(rx.blocking_recv(limit).value(), 1);
+    }
+    for (int i = 0; i < 5; ++i) {
+        cr_assert(tx.send(i));
+    }
+    cr_assert(rx.blocking_recv(0ms).error() == recv_error::lagged(3));
+    cr_assert_eq(rx.blocking_recv(0ms).value(), 3);
+    cr_assert_eq(rx.blocking_recv(0ms).value(), 4);
+    rt::test::sleeper waiting([&from = rx] {
+        cr_assert(from.blocking_recv(1h).error().is_closed());
+    });
+    waiting.until_asleep();
+    tx = {};
+    waiting.join();
 }
 
 // ---- misuse -------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@
 #include <rt/detail/broadcast_core.h>
 #include <rt/detail/shared_value.h>
 #include <rt/result.h>
+#include <rt/time_limit.h>
 
 #include <cerrno>
 #include <coroutine>
@@ -39,6 +40,10 @@ public:
     [[nodiscard]] static constexpr recv_error closed() noexcept { return {reason::closed, 0}; }
     /// There is none now.
     [[nodiscard]] static constexpr recv_error empty() noexcept { return {reason::empty, 0}; }
+    /// There was none until the time limit passed.
+    [[nodiscard]] static constexpr recv_error timed_out() noexcept {
+        return {reason::timed_out, 0};
+    }
     /// `count` values were overwritten before this receiver read them; the next receive goes on.
     [[nodiscard]] static constexpr recv_error lagged(std::uint64_t count) noexcept {
         return {reason::lagged, count};
@@ -47,16 +52,20 @@ public:
     [[nodiscard]] constexpr bool is_closed() const noexcept { return why_ == reason::closed; }
     [[nodiscard]] constexpr bool is_empty() const noexcept { return why_ == reason::empty; }
     [[nodiscard]] constexpr bool is_lagged() const noexcept { return why_ == reason::lagged; }
+    [[nodiscard]] constexpr bool is_timed_out() const noexcept { return why_ == reason::timed_out; }
     /// Values lost; 0 unless is_lagged().
     [[nodiscard]] constexpr std::uint64_t lost() const noexcept { return lost_; }
 
-    /// errc::closed, EAGAIN, or ENOBUFS (as for a netlink socket that has lost messages).
+    /// errc::closed, errc::timed_out, EAGAIN, or ENOBUFS (as for a netlink socket that has lost
+    /// messages).
     constexpr operator error() const noexcept { // implicit: it is an error with a number
         switch (why_) {
         case reason::lagged:
             return {ENOBUFS, "broadcast receive"};
         case reason::empty:
             return {EAGAIN, "broadcast receive"};
+        case reason::timed_out:
+            return {errc::timed_out, "broadcast receive"};
         case reason::closed:
             break;
         }
@@ -67,7 +76,7 @@ public:
     friend constexpr bool operator==(const recv_error&, const recv_error&) noexcept = default;
 
 private:
-    enum class reason : std::uint8_t { closed, empty, lagged };
+    enum class reason : std::uint8_t { closed, empty, timed_out, lagged };
 
     constexpr recv_error(reason why, std::uint64_t lost) noexcept
         : lost_(lost)
@@ -161,9 +170,12 @@ public:
     }
 
     /// The same as recv, for threads that run no task: the thread sleeps. Aborts inside a task.
-    [[nodiscard]] received<T> blocking_recv() {
+    /// Errors: is_timed_out() once `limit` has passed, too.
+    [[nodiscard]] received<T> blocking_recv(time_limit limit = {}) {
         receive_awaiter wait(*this);
-        wait.block();
+        if (!wait.block(limit)) {
+            return std::unexpected(recv_error::timed_out());
+        }
         return try_recv();
     }
 

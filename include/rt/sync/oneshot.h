@@ -15,6 +15,7 @@
 
 #include <rt/detail/oneshot_core.h>
 #include <rt/result.h>
+#include <rt/time_limit.h>
 
 #include <coroutine>
 #include <memory>
@@ -153,10 +154,13 @@ public:
     }
 
     /// The same as recv, for threads that run no task: the thread sleeps. Aborts inside a task.
-    [[nodiscard]] result<T> blocking_recv() noexcept {
+    /// Errors: errc::timed_out once `limit` has passed, too; the value can still be received.
+    [[nodiscard]] result<T> blocking_recv(time_limit limit = {}) noexcept {
         if (state_ != nullptr && !state_->is_settled()) {
             receive_awaiter wait(state_);
-            wait.block();
+            if (!wait.block(limit)) {
+                return failure(errc::timed_out, "oneshot receive");
+            }
         }
         return take(state_);
     }

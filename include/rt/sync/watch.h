@@ -21,6 +21,7 @@
 #include <rt/result.h>
 #include <rt/sync/watch_ref.h>
 #include <rt/task.h>
+#include <rt/time_limit.h>
 #include <rt/yield.h>
 
 #include <cerrno>
@@ -98,9 +99,12 @@ public:
     changed_awaiter changed() noexcept { return changed_awaiter(*this); }
 
     /// The same for threads that run no task: the thread sleeps. Aborts inside a task.
-    result<void> blocking_changed() noexcept {
+    /// Errors: errc::timed_out once `limit` has passed, too.
+    result<void> blocking_changed(time_limit limit = {}) noexcept {
         changed_awaiter wait(*this);
-        wait.block();
+        if (!wait.block(limit)) {
+            return failure(errc::timed_out, "watch changed");
+        }
         return settle();
     }
 
@@ -121,15 +125,15 @@ public:
     }
 
     /// The same for threads that run no task: the thread sleeps as long as it does not hold. Aborts
-    /// inside a task then.
+    /// inside a task then. Errors: errc::timed_out once `limit` has passed, too.
     template<std::predicate<const T&> F>
-    result<ref<T>> blocking_wait_for(F condition) {
+    result<ref<T>> blocking_wait_for(F condition, time_limit limit = {}) {
         for (;;) {
             ref<T> value = borrow_and_update();
             if (value && condition(*value)) {
                 return value;
             }
-            if (result<void> news = blocking_changed(); !news) {
+            if (result<void> news = blocking_changed(limit); !news) {
                 return std::unexpected(news.error());
             }
         }

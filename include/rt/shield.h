@@ -3,29 +3,35 @@
 // rt::shield keeps cancellation away from a piece of work, rt::unconstrained the budget.
 //
 //     co_await rt::shield(commit(transaction));
+//     rt::result<job> next = co_await rt::unconstrained(jobs.recv());
 //
-// A shielded task always runs to its end; a cancellation of the task around it takes effect at the
+// The work is an rt::task, or anything else that can be awaited: see rt/detail/part.h.
+//
+// What is shielded always runs to its end; a cancellation of the task around it takes effect at the
 // next suspension after that. A deadline around a shield is therefore late by as much as the shield
 // takes, and so is the end of a runtime.
 #pragma once
 
 #include <rt/detail/branches.h>
+#include <rt/detail/part.h>
 #include <rt/detail/promise.h>
 #include <rt/join.h>
 #include <rt/task.h>
 
-#include <new>
 #include <utility>
 
 namespace rt {
 
-/// Runs `body` to its end whatever happens to the task that awaits it, and yields its value or
-/// rethrows what it threw.
-/// Cancel: waits for the body, and delivers what it returned.
+namespace detail {
+
+// Runs `body` as the only branch of a group.
 template<typename T>
-[[nodiscard]] task<T> shield(task<T> body, detail::site at = detail::site::current()) {
-    detail::task_header* slot = nullptr;
-    detail::branch_group group(detail::group_policy::shielded, &slot);
+task<T> run_alone(site at, group_policy policy, bool is_unconstrained, task<T> body) {
+    task_header* slot = nullptr;
+    branch_group group(policy, &slot);
+    if (is_unconstrained) {
+        group.set_unconstrained();
+    }
     join_handle<T> handle = group.add(std::move(body), at);
     while (!group.is_done()) {
         co_await group;
@@ -33,20 +39,31 @@ template<typename T>
     co_return handle.take();
 }
 
+} // namespace detail
+
+/// Runs `body` to its end whatever happens to the task that awaits it, and yields its value or
+/// rethrows what it threw.
+/// Cancel: waits for the body, and delivers what it returned. A part that has lost a select takes
+/// what it gets all the same, and drops it.
+/// Errors: std::bad_alloc when there is no memory for the body.
+template<detail::part A>
+[[nodiscard]] task<detail::part_value<A>>
+shield(A&& body, detail::site at = detail::site::current()) {
+    return detail::run_alone(
+        at, detail::group_policy::shielded, false, detail::as_task(std::move(body))
+    );
+}
+
 /// Runs `body` without the budget of 128 operations per turn: operations that can go on at once
 /// never make it give way to other tasks. An rt::yield in it still does. For work that is bounded
 /// by itself: a body that always finds more to do stops its worker.
-/// Cancel: safe.
-template<typename T>
-[[nodiscard]] task<T> unconstrained(task<T> body, detail::site at = detail::site::current()) {
-    detail::task_header* slot = nullptr;
-    detail::branch_group group(detail::group_policy::first_failure, &slot);
-    group.set_unconstrained();
-    join_handle<T> handle = group.add(std::move(body), at);
-    while (!group.is_done()) {
-        co_await group;
-    }
-    co_return handle.take();
+/// Cancel: safe. Errors: std::bad_alloc when there is no memory for the body.
+template<detail::part A>
+[[nodiscard]] task<detail::part_value<A>>
+unconstrained(A&& body, detail::site at = detail::site::current()) {
+    return detail::run_alone(
+        at, detail::group_policy::first_failure, true, detail::as_task(std::move(body))
+    );
 }
 
 } // namespace rt

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Every operation as a part of select and join and as the body of a timeout, as it is called
-// (rt/detail/part.h): it wins when it can, and leaves nothing when it loses.
+// Every operation as a part of select and join and as the body of a timeout, of a shield and of
+// rt::unconstrained, as it is called (rt/detail/part.h): it wins when it can, and leaves nothing
+// when it loses.
 //
 // A subject is an object, an operation on it that has to wait, and what lets the operation go on.
 // That the object is destroyed afterwards is a part of each test: it aborts if somebody waits.
@@ -14,6 +15,7 @@
 #include <rt/net/tcp.h>
 #include <rt/runtime.h>
 #include <rt/select.h>
+#include <rt/shield.h>
 #include <rt/spawn.h>
 #include <rt/sync.h>
 #include <rt/time.h>
@@ -279,6 +281,12 @@ task<void> allows(S* at) {
 }
 
 template<typename S>
+task<void> allows_late(S* at) {
+    co_await rt::sleep(2ms); // a deadline that has passed is heeded at the next tick
+    at->allow();
+}
+
+template<typename S>
 task<std::size_t> selects(S* at) {
     const auto won = co_await rt::select(at->operation(), rt::sleep(1h));
     co_return won.index();
@@ -326,12 +334,36 @@ task<void> in_timeout() {
     co_await at.end();
 }
 
+// A shield holds the deadline off until the body has what it waits for.
+template<typename S>
+task<void> in_shield() {
+    S at;
+    co_await at.begin();
+    const auto [late, nothing] =
+        co_await rt::join(rt::timeout(0s, rt::shield(at.operation())), allows_late(&at));
+    static_cast<void>(nothing);
+    cr_assert(late, "it was delivered");
+    co_await at.end();
+}
+
+template<typename S>
+task<void> in_unconstrained() {
+    S at;
+    co_await at.begin();
+    const auto lost = co_await rt::select(rt::unconstrained(at.operation()), rt::yield());
+    cr_assert_eq(lost.index(), 1);
+    static_cast<void>(co_await rt::join(rt::unconstrained(at.operation()), allows(&at)));
+    co_await at.end();
+}
+
 template<typename... S>
 void are_parts() {
     on_each_flavor([](rt::runtime& runtime) {
         (runtime.block_on(in_select<S>()), ...);
         (runtime.block_on(in_join<S>()), ...);
         (runtime.block_on(in_timeout<S>()), ...);
+        (runtime.block_on(in_shield<S>()), ...);
+        (runtime.block_on(in_unconstrained<S>()), ...);
     });
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Parts: what rt::join, rt::try_join, rt::select and rt::timeout are given, and how it becomes the
-// coroutine that they run.
+// Parts: what rt::join, rt::try_join, rt::select, rt::timeout, rt::shield and rt::unconstrained are
+// given, and how it becomes the coroutine that they run.
 //
 // A part is an rt::task, which is that coroutine already, or anything else that can be awaited and
 // moved: the operations of locks, channels, sockets and timers, join handles, rt::blocking, and

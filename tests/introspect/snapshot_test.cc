@@ -4,7 +4,7 @@
 //
 // Method: a core that is put on the observed list by the test itself; tasks that wait for ever,
 // that spin until they are told to stop, and that never get a turn because all workers spin.
-#include "introspect/observed.h"
+#include "introspect/observed_core.h"
 #include "introspect/snapshot.h"
 #include "runtime/core.h"
 #include "support/test.h"
@@ -26,7 +26,9 @@
 #include <thread>
 #include <utility>
 
+using rt::introspect::no_deadline;
 using rt::introspect::observed;
+using rt::introspect::observed_core;
 using rt::introspect::task_facts;
 using rt::introspect::task_state;
 using rt::introspect::walk_result;
@@ -35,56 +37,6 @@ using rt::introspect::walk_tasks;
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr std::uint64_t no_deadline = UINT64_MAX;
-
-// A core that only this test observes; of flavor::current_thread if it has 0 workers.
-class observed_core {
-public:
-    explicit observed_core(std::uint32_t workers = 2)
-        : core_(std::make_shared<rt::engine::core>(settings(workers))) {
-        cr_assert(core_->start().text.empty());
-        observed().add(*core_);
-    }
-    ~observed_core() {
-        observed().remove(*core_);
-        core_->shut_down();
-    }
-    template<class T>
-    void spawn(rt::task<T> body) {
-        rt::detail::launch(
-            rt::detail::scheduler_of(*core_), std::move(body), rt::detail::site::current()
-        )
-            .detach();
-    }
-
-    rt::join_handle<void> spawn_joinable(rt::task<void> body) {
-        return rt::detail::launch(
-            rt::detail::scheduler_of(*core_), std::move(body), rt::detail::site::current()
-        );
-    }
-
-    void block_on(rt::task<void> body) {
-        rt::detail::block_on(*core_, std::move(body), rt::detail::site::current());
-    }
-
-    rt::detail::scheduler_base* bound_to(std::uint32_t worker) {
-        return core_->workers().bound_to_or_fatal(worker, rt::detail::site::current());
-    }
-
-private:
-    static rt::config settings(std::uint32_t workers) {
-        rt::config made;
-        made.flavor = workers == 0 ? rt::flavor::current_thread : rt::flavor::multi_thread;
-        made.workers = workers;
-        made.pin = rt::pin_mode::none;
-        made.introspect = false;
-        made.relief_threads = 0; // what is queued behind held workers stays there
-        return made;
-    }
-
-    std::shared_ptr<rt::engine::core> core_;
-};
 
 struct shared_state {
     rt::atomic<bool> stop{false};

@@ -58,7 +58,7 @@ void mutex::hand_over() noexcept {
             if (waiters_.is_empty()) {
                 state_.store_relaxed(held); // the next holder is told by its wake-up
             }
-            owner.store_relaxed(next->task);
+            note_owner(next->task); // a branch that waits here has its group
             hold.unlock();
             detail::sync_wait::wake(next);
             return;

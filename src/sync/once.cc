@@ -20,7 +20,7 @@ bool once_gate::try_enter() noexcept {
     if (!state_.cas_strong_acquire(seen, busy)) {
         return seen == done;
     }
-    owner.store_relaxed(this_thread.task); // for dumps only
+    note_owner(this_thread.task);
     return true;
 }
 
@@ -60,7 +60,7 @@ void once_gate::finish() noexcept {
     {
         const sync_guard hold(lock_);
         RT_ASSERT(state_.load_relaxed() == busy);
-        owner.store_relaxed(nullptr);
+        note_owner(nullptr);
         ready.add_all(waiters_);
         state_.store_release(done); // release: pairs with is_done and try_enter
     }
@@ -71,12 +71,12 @@ void once_gate::give_up() noexcept {
     sync_guard hold(lock_);
     RT_ASSERT(state_.load_relaxed() == busy);
     if (waiters_.is_empty()) {
-        owner.store_relaxed(nullptr);
+        note_owner(nullptr);
         state_.store_release(empty); // release: pairs with try_enter
         return;
     }
     sync_wait* const next = waiters_.pop_front();
-    owner.store_relaxed(next->task);
+    note_owner(next->task);
     hold.unlock();
     sync_wait::wake(next);
 }

@@ -65,6 +65,7 @@ task_header* branch_group::add_frame(void* frame, site at) noexcept {
     }
     if (branch_count_ == 0) {
         rt::tasks::make_bridge(bridge_, this_thread.task);
+        whole = whole_of(this_thread.task);
     }
     branch->boundary = &bridge_; // so that it sees the values of its task
     slots_[branch_count_++] = branch;

@@ -156,8 +156,11 @@ public:
     virtual bool run_at_join(task_header* /*task*/, join_wait& /*wait*/) noexcept { return false; }
 
     // The program's, if it has hooks for tasks or something of their turns is measured; else null.
-    // Constant while there are tasks, as is the next.
+    // Constant while there are tasks, as are the next.
     const rt::hooks* hooks = nullptr;
+    // The task that those of this scheduler are branches of (rt/detail/branches.h), of whichever
+    // depth; null for tasks that are whole ones.
+    task_header* whole = nullptr;
     // How long tasks are ready before their turns is measured: whoever makes one ready says when.
     bool measures_latency = false;
 
@@ -207,6 +210,12 @@ struct alignas(64) task_header {
 static_assert(sizeof(task_header) == 128);
 static_assert(offsetof(task_header, id) == 64);
 static_assert(offsetof(task_header, result) == 96);
+
+// The task that `task`, if any, is or is a branch of.
+[[nodiscard]] inline task_header* whole_of(task_header* task) noexcept {
+    task_header* const whole = task == nullptr ? nullptr : task->scheduler->whole;
+    return whole == nullptr ? task : whole;
+}
 
 // Takes the task out of its leaf. True: the caller now owns the task and must schedule it, with no
 // lock held. False: its worker will find the wake-up. (Rule 1.)  Threads: any.

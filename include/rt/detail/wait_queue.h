@@ -209,6 +209,10 @@ private:
 // task that holds it, or null if that is a thread, several tasks, or not known. May be stale; a
 // header stays a header, so that its id can be read at any time.
 struct owned_object {
+    // A branch ends with its group, and what it has won is its task's: that is what is noted.
+    // relaxed: for dumps only.
+    void note_owner(task_header* task) noexcept { owner.store_relaxed(whole_of(task)); }
+
     atomic<task_header*> owner{nullptr};
 };
 

@@ -111,12 +111,12 @@ private:
         if (!state_.cas_strong_acquire(seen, held)) {
             return false;
         }
-        owner.store_relaxed(detail::this_thread.task); // for dumps only
+        note_owner(detail::this_thread.task);
         return true;
     }
 
     void release() noexcept {
-        owner.store_relaxed(nullptr);
+        note_owner(nullptr);
         std::uint32_t seen = held;
         // release: pairs with the acquire in try_acquire.
         if (!state_.cas_strong_release(seen, free)) {

@@ -45,7 +45,7 @@ class rwlock {
         void unlock() noexcept {
             if (pool_ != nullptr) {
                 if constexpr (Permits != 1) {
-                    pool_->owner.store_relaxed(nullptr); // for dumps only
+                    pool_->note_owner(nullptr);
                 }
                 std::exchange(pool_, nullptr)->release(Permits);
             }
@@ -56,7 +56,7 @@ class rwlock {
         explicit basic_guard(detail::permit_pool* held) noexcept
             : pool_(held) {
             if constexpr (Permits != 1) {
-                pool_->owner.store_relaxed(detail::this_thread.task); // for dumps only
+                pool_->note_owner(detail::this_thread.task);
             }
         }
 
@@ -91,7 +91,7 @@ public:
         /// Becomes a reader without letting a writer in between; readers that wait next come in.
         [[nodiscard]] read_guard downgrade() && noexcept {
             detail::permit_pool* const pool = std::exchange(pool_, nullptr);
-            pool->owner.store_relaxed(nullptr);
+            pool->note_owner(nullptr);
             pool->release(readers_max - 1);
             return read_guard(pool);
         }

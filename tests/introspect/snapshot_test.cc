@@ -257,8 +257,6 @@ Test(snapshot, tasks_of_other_runtimes_are_not_shown) {
     cr_assert_eq(rt::introspect::count_tasks_alive(), 1U);
 }
 
-// Goal: every task that lives throughout is reported once, however fast the others come and go.
-// Method: walks while two tasks spawn without end.
 Test(snapshot, b202_a_walk_over_sleeping_workers_keeps_nobody_from_waking) {
     observed_core core;
     for (int round = 0; round < 100; ++round) {
@@ -287,6 +285,8 @@ Test(snapshot, b203_ten_thousand_ready_tasks_behind_held_workers_are_all_seen) {
     cr_assert_eq(counts[task_state::running], 2);
 }
 
+// Goal: every task that lives throughout is reported once, however fast the others come and go.
+// Method: walks while two tasks spawn without end.
 Test(snapshot, a_walk_during_churn_shows_each_lasting_task_once) {
     observed_core core;
     static rt::atomic<bool> stop{false};

@@ -32,6 +32,8 @@
 // Shutdown does not wait for those that are away before it cancels tasks, for they may wait for a
 // task. Their stand-ins meet in drain() in their place. A worker that comes back when there is a
 // leader already is late: it takes the baton from the leader, ends its turn, and passes it back.
+// The leader itself, in the destructor of a task that it cancels, has nobody to stand in: for it a
+// call is a long turn, in which it is no worker all the same, so that the function may block.
 //
 // Rejected: to hand the worker over and keep only the ring, and to end the turn without a worker.
 // Every operation would have to know a thread without wheel and queue, the rest of the turn could
@@ -65,14 +67,11 @@ void pool_state::pass_baton() noexcept {
     futex_wake_all(baton_);
 }
 
-bool worker::go_away(detail::context& outer) noexcept {
+void worker::go_away(detail::context& outer) noexcept {
     if (pool_.settings.flavor == flavor::current_thread) {
         base::fatal("rt::block_in_place on a flavor::current_thread runtime: no other thread can "
                     "take over; "
                     "use co_await rt::blocking(...), or flavor::multi_thread");
-    }
-    if (pool_.leader.load_relaxed() == this) { // relaxed: written by this thread, or not this
-        return false;
     }
     task_header* const task = this_thread.task;
     metrics::count(&worker_counters::in_place);
@@ -85,10 +84,13 @@ bool worker::go_away(detail::context& outer) noexcept {
     this_thread.task = nullptr;
     this_thread.in_place = task;
     compiler_barrier();
+    if (leads()) {
+        return; // everybody else is at rest, or waits for its turn to end
+    }
     if (is_late_) {
         end_late_turn();
         is_late_ = true; // comes back as such
-        return true;
+        return;
     }
     leave_loneliness();
     give_away(); // before anybody counts in its place, and might lead a shutdown
@@ -105,7 +107,11 @@ bool worker::go_away(detail::context& outer) noexcept {
             pool_.wake_stand_ins();
         }
     }
-    return true;
+}
+
+// It leads a shutdown.
+bool worker::leads() const noexcept {
+    return pool_.leader.load_relaxed() == this; // relaxed: written by this thread, or not this
 }
 
 // From here on it counts in idle.h like any other, in a turn and so unparked, as it was counted all
@@ -132,7 +138,7 @@ bool worker::become_lone() noexcept {
 }
 
 void worker::come_back(const detail::context& outer) noexcept {
-    if (is_late_ || !pool_.sleepers.come_back()) {
+    if (!leads() && (is_late_ || !pool_.sleepers.come_back())) {
         is_late_ = true;
         pool_.late.add_acq_rel(1);
         pool_.take_baton();
@@ -233,8 +239,8 @@ namespace rt::detail {
 
 in_place::in_place() noexcept
     : worker_(this_thread.task == nullptr ? nullptr : this_thread.worker) {
-    if (worker_ != nullptr && !worker_->go_away(outer_)) {
-        worker_ = nullptr;
+    if (worker_ != nullptr) {
+        worker_->go_away(outer_);
     }
 }
 

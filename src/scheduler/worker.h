@@ -90,9 +90,9 @@ public:
     // those that are bound.
     void take_over(worker& other) noexcept;
 
-    // For rt::block_in_place, see in_place.cc; on the thread, in a turn. False: nothing is changed,
-    // the worker leads a shutdown. `outer` is what the thread was.
-    [[nodiscard]] bool go_away(detail::context& outer) noexcept;
+    // For rt::block_in_place, see in_place.cc; on the thread, in a turn. `outer` is what the thread
+    // was.
+    void go_away(detail::context& outer) noexcept;
     void come_back(const detail::context& outer) noexcept;
     // Puts all tasks that are queued here into the node's injection queue. Threads: its own.
     void give_away() noexcept;
@@ -206,6 +206,7 @@ private:
     [[nodiscard]] bool rest() noexcept;
     void leave_loneliness() noexcept;
     bool become_lone() noexcept;
+    [[nodiscard]] bool leads() const noexcept;
 
     bound_tasks unbound_; // a stand-in's, always empty
     pool_state& pool_;

@@ -357,60 +357,6 @@ Test(block_in_place, the_task_keeps_its_locals_its_thread_and_its_children_s_par
     });
 }
 
-// ---- the end of the runtime ---------------------------------------------------------------------
-
-namespace {
-
-// Opens when it is destroyed.
-struct opener {
-    explicit opener(rt::atomic<int>* flag) noexcept
-        : opened(flag) {}
-    opener(const opener&) = delete;
-    opener& operator=(const opener&) = delete;
-    ~opener() { opened->store_release(1); }
-
-    rt::atomic<int>* opened;
-};
-
-task<void> waits_for_ever(rt::atomic<int>* begun, rt::atomic<int>* opened) {
-    const opener at_end(opened);
-    gate never;
-    begun->add_acq_rel(1);
-    co_await never.wait();
-}
-
-} // namespace
-
-// The function waits for a task that only the shutdown ends.
-Test(block_in_place, b096_the_shutdown_ends_the_task_that_a_function_waits_for) {
-    for (int round = 0; round < 20; ++round) {
-        on_workers({1, 2, 8}, [](rt::runtime& runtime) {
-            // Static, because the runtime outlives what this function could own.
-            static rt::atomic<int> begun;
-            static rt::atomic<int> opened;
-            begun.store_relaxed(0);
-            opened.store_relaxed(0);
-            const rt::handle handle = runtime.get_handle();
-            handle.spawn(waits_for_ever(&begun, &opened)).detach();
-            for (int i = 0; i < 2; ++i) {
-                handle
-                    .spawn([]() -> task<void> {
-                        block_in_place([] {
-                            begun.add_acq_rel(1);
-                            hold_until(opened, 1);
-                        });
-                        block_in_place([] {}); // again, now that it is late
-                        co_await rt::yield();
-                        std::abort(); // it is cancelled here
-                    }())
-                    .detach();
-            }
-            hold_until(begun, 3);
-        });
-        cr_assert(true);
-    }
-}
-
 // Two stand-ins and no more: the third call holds the last of them, so what is queued behind it
 // waits until a call returns; it is run then, and nobody was made in vain.
 Test(block_in_place, a_call_that_nobody_can_stand_in_for_is_a_long_turn) {
@@ -442,50 +388,4 @@ Test(block_in_place, a_call_that_nobody_can_stand_in_for_is_a_long_turn) {
         cr_assert_eq(pool.index_end() - pool.workers.size(), std::size_t{calls - 1});
     }(std::move(all)));
     cr_assert_eq(ran.load_acquire(), 1);
-}
-
-Test(block_in_place, b097_a_shutdown_at_any_moment_ends_everything) {
-    for (int round = 0; round < 150; ++round) {
-        rt::atomic<int> alive{0};
-        struct counted {
-            explicit counted(rt::atomic<int>* of) noexcept
-                : count(of) {
-                count->add_acq_rel(1);
-            }
-            counted(const counted& other) noexcept
-                : counted(other.count) {}
-            counted& operator=(const counted&) = delete;
-            ~counted() { count->sub_acq_rel(1); }
-            rt::atomic<int>* count;
-        };
-        {
-            rt::runtime runtime(with_workers(1 + static_cast<std::uint32_t>(round % 3)));
-            const rt::handle handle = runtime.get_handle();
-            for (int i = 0; i < 6; ++i) {
-                handle
-                    .spawn([](counted /*held*/, int turns) -> task<void> {
-                        for (int turn = 0; turn < turns; ++turn) {
-                            block_in_place([] { std::this_thread::yield(); });
-                            rt::spawn([]() -> task<void> { co_return; }).detach();
-                            if (turn % 4 == 0) {
-                                co_await rt::yield();
-                            }
-                            if (turn % 16 == 0) {
-                                co_await rt::sleep(1ms);
-                            }
-                        }
-                    }(counted(&alive), 10'000))
-                    .detach();
-            }
-            for (int i = 0; i < round * 20; ++i) {
-                rt::compiler_barrier();
-            }
-            if (round % 2 == 0) {
-                runtime.block_on([]() -> task<void> {
-                    co_await rt::sleep(1ms);
-                }());
-            }
-        }
-        cr_assert_eq(alive.load_acquire(), 0);
-    }
 }

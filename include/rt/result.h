@@ -90,8 +90,8 @@ public:
     /// "tcp read: connection reset by peer (ECONNRESET)".
     [[nodiscard]] RT_API std::string message() const;
 
-    /// Writes the message into `buffer`, cut to fit and always terminated, without allocating.
-    /// Returns the length written. REQUIRES: capacity > 0.
+    /// Writes the message into `buffer`, cut to fit and terminated, unless there is no room at all,
+    /// without allocating. Returns the length written.
     RT_API std::size_t write_message(char* buffer, std::size_t capacity) const noexcept;
 
     [[nodiscard]] RT_API std::error_code as_error_code() const noexcept;

@@ -111,7 +111,9 @@ public:
 } // namespace
 
 std::size_t error::write_message(char* buffer, std::size_t capacity) const noexcept {
-    RT_ASSERT(capacity > 0);
+    if (capacity == 0) {
+        return 0;
+    }
     const code_text text = describe(*this);
     int wanted = 0;
     if (text.description == nullptr || text.description[0] == 0) {

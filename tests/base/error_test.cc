@@ -56,6 +56,8 @@ Test(error, write_message_is_cut_and_terminated) {
     const std::size_t length = error(ECONNRESET, "tcp read").write_message(small, sizeof(small));
     cr_assert(length == 11);
     cr_assert_str_eq(small, "tcp read: c");
+    cr_assert_eq(error(ECONNRESET, "tcp read").write_message(small, 0), 0U);
+    cr_assert_str_eq(small, "tcp read: c", "there was no room for anything");
 }
 
 Test(error, domains_do_not_mix) {

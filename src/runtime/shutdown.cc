@@ -45,6 +45,7 @@ void run(std::shared_ptr<engine::core> core, const std::shared_ptr<farewell>& sh
 // Hands the core to a thread that takes it down. Without a thread the caller does it.
 std::shared_ptr<farewell> hand_over(const std::shared_ptr<engine::core>& core) {
     auto shared = std::make_shared<farewell>();
+    core->begin_shut_down(); // not when the thread gets round to it
     sigset_t every;
     sigset_t before;
     sigfillset(&every);

@@ -178,12 +178,7 @@ void pool::shut_down() noexcept {
         state.is_watchdog_over = true;
     }
     state.dog.stop();
-    // release: pairs with worker::run's acquire. Unless an unhandled exception was faster.
-    std::uint32_t expected = phase_running;
-    static_cast<void>(state.phase.cas_strong_acq_rel(expected, phase_draining));
-    state.unpark_all();
-    state.sleepers.stop_stand_ins();
-    state.wake_stand_ins();
+    state.begin_end(); // unless that is so already
     if (state.settings.flavor == flavor::current_thread) {
         thread_listener end;
         if (!state.driving.demand(end)) {
@@ -203,6 +198,12 @@ void pool::shut_down() noexcept {
         if (worker* const each = state.find(i)) {
             each->detach();
         }
+    }
+}
+
+void pool::begin_shut_down() noexcept {
+    if (state_ != nullptr && state_->settings.flavor != flavor::current_thread) {
+        state_->begin_end();
     }
 }
 

@@ -69,6 +69,9 @@ public:
     // Wakes every worker, for the leader of a shutdown is one of them.
     void unpark_all() noexcept;
 
+    // Step 1 of the end, unless somebody was faster. Threads: any.
+    void begin_end() noexcept;
+
     // The addresses of this pool and of its bound tasks.
     [[nodiscard]] scheduler_addresses addresses() const noexcept;
 

@@ -114,6 +114,10 @@ public:
     // no task, runs tasks meanwhile if the flavour is current_thread, else it sleeps.
     void run_root(const detail::join_handle_base& root) noexcept;
 
+    // Tells the workers to, and returns: no spawn that comes later begins. Not what is the caller's
+    // own to end, a flavor::current_thread.
+    void begin_shut_down() noexcept;
+
     // Cancels every task, waits until all are gone, joins the threads. Idempotent.
     void shut_down() noexcept;
 

@@ -319,6 +319,15 @@ void pool_state::cancel_all(worker& self) noexcept {
     }
 }
 
+void pool_state::begin_end() noexcept {
+    // release: pairs with worker::run's acquire.
+    std::uint32_t expected = phase_running;
+    static_cast<void>(phase.cas_strong_acq_rel(expected, phase_draining));
+    unpark_all();
+    sleepers.stop_stand_ins();
+    wake_stand_ins();
+}
+
 bool pool_state::on_unhandled(const std::exception_ptr& exception) noexcept {
     if (settings.unhandled == unhandled_exception::ignore) {
         return false;
@@ -327,17 +336,14 @@ bool pool_state::on_unhandled(const std::exception_ptr& exception) noexcept {
     if (settings.unhandled == unhandled_exception::shut_down &&
         !has_unhandled.exchange_acq_rel(true)) {
         unhandled = exception;
-        std::uint32_t expected = phase_running;
-        // release: pairs with worker::run's acquire.
-        static_cast<void>(phase.cas_strong_acq_rel(expected, phase_draining));
         if (settings.flavor == flavor::current_thread) {
             // The loop goes on until block_on's own task has ended.
+            std::uint32_t expected = phase_running;
+            static_cast<void>(phase.cas_strong_acq_rel(expected, phase_draining));
             abort_walk walk(*this);
             memory::for_each_header(&abort_one, &walk);
         } else {
-            unpark_all();
-            sleepers.stop_stand_ins();
-            wake_stand_ins();
+            begin_end();
         }
     }
     return true;

@@ -197,6 +197,26 @@ Test(shutdown, in_the_background_everything_ends) {
     shared->gone.wait();
 }
 
+Test(shutdown, what_is_spawned_once_it_has_begun_in_the_background_does_not_begin) {
+    for (int round = 0; round < 50; ++round) {
+        rt::runtime runtime(settings());
+        const rt::handle handle = runtime.get_handle();
+        runtime.shut_down_in_background();
+        bool has_begun = false;
+        const auto late = handle.spawn(
+            [](bool* begun) -> rt::task<void> {
+                *begun = true;
+                co_return;
+            },
+            &has_begun
+        );
+        while (!late.is_finished()) {
+            std::this_thread::yield();
+        }
+        cr_assert_not(has_begun);
+    }
+}
+
 Test(shutdown, b095_in_a_task_of_its_own_in_the_background) {
     rt::runtime runtime(settings());
     rt::join_handle<void> task = runtime.get_handle().spawn(end_own_runtime(&runtime, false));

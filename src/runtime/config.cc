@@ -54,9 +54,12 @@ void take(std::optional<std::uint64_t> value, std::uint32_t& into) {
 
 void apply_environment(base::environment& env, config& settings) {
     take(env.uint("LIBRT_WORKERS", {1, workers_max}), settings.workers);
-    take(
-        env.uint("LIBRT_RING_ENTRIES", {ring_entries_min, ring_entries_max}), settings.ring_entries
-    );
+    const auto entries = env.uint("LIBRT_RING_ENTRIES", {ring_entries_min, ring_entries_max});
+    if (entries && !std::has_single_bit(*entries)) {
+        env.reject("LIBRT_RING_ENTRIES", "a power of two");
+    } else {
+        take(entries, settings.ring_entries);
+    }
     take(env.uint("LIBRT_EVENT_INTERVAL", {1, interval_max}), settings.event_interval);
     take(env.uint("LIBRT_INJECT_INTERVAL", {0, interval_max}), settings.inject_interval);
     take(env.uint("LIBRT_RELIEF_THREADS", {0, scheduler::stand_ins_max}), settings.relief_threads);
@@ -133,6 +136,22 @@ bool is_printable(const std::string& name) {
     });
 }
 
+void check_texts(const config& settings, std::vector<std::string>& faults) {
+    if (settings.name.empty() || settings.name.size() > name_length_max) {
+        faults.push_back(
+            "config.name = \"" + settings.name + "\": must have 1 to " +
+            std::to_string(name_length_max) + " characters"
+        );
+    } else if (!is_printable(settings.name)) {
+        faults.emplace_back(
+            "config.name: must have printable ASCII characters only, and no blank among them"
+        );
+    }
+    if (settings.socket_path.find('\0') != std::string::npos) {
+        faults.emplace_back("config.socket_path has a zero byte, which no path can have");
+    }
+}
+
 void check(const config& settings, std::vector<std::string>& faults) {
     check_word(faults, "flavor", settings.flavor, flavor::current_thread);
     check_word(faults, "pin", settings.pin, static_cast<pin_mode>(pin_words.size() - 1));
@@ -171,16 +190,7 @@ void check(const config& settings, std::vector<std::string>& faults) {
             faults.push_back("config.cpus: " + parsed.error().message(settings.cpus));
         }
     }
-    if (settings.name.empty() || settings.name.size() > name_length_max) {
-        faults.push_back(
-            "config.name = \"" + settings.name + "\": must have 1 to " +
-            std::to_string(name_length_max) + " characters"
-        );
-    } else if (!is_printable(settings.name)) {
-        faults.emplace_back(
-            "config.name: must have printable ASCII characters only, and no blank among them"
-        );
-    }
+    check_texts(settings, faults);
     if (settings.start_paused && settings.flavor != flavor::current_thread) {
         faults.emplace_back("config.start_paused: only the clock of flavor::current_thread pauses");
     }
@@ -198,6 +208,9 @@ resolved_config resolve(const config& wanted) {
     resolved_config resolved{wanted, {}};
     base::environment env = base::environment::from_process(known);
     apply_environment(env, resolved.settings);
+    if (resolved.settings.cpus != wanted.cpus) {
+        resolved.cpus_from = "LIBRT_CPUS";
+    }
     if (wanted.flavor == flavor::current_thread) {
         resolved.settings.workers = wanted.workers; // LIBRT_WORKERS is for the other flavour
     }

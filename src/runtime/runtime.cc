@@ -108,29 +108,43 @@ std::string introspection_path() {
 
 namespace detail {
 
+namespace {
+
+std::string invalid(const std::vector<std::string>& faults) {
+    std::string text = "librt: invalid configuration";
+    for (const std::string& fault : faults) {
+        text += "\n  " + fault;
+    }
+    return text;
+}
+
+} // namespace
+
 started start(const config& wanted) {
     started result;
     engine::resolved_config resolved = engine::resolve(wanted);
+    const auto of_cpus = [&](const std::string& fault) {
+        return std::string(resolved.cpus_from) + ": " + fault;
+    };
     if (!resolved.faults.empty()) {
-        result.fault = "librt: invalid configuration";
-        for (const std::string& fault : resolved.faults) {
-            result.fault += "\n  " + fault;
-        }
         // What the workers' start would say: the list is checked for its form before.
         const std::string& cpus = resolved.settings.cpus;
         if (!cpus.empty() && topology::cpu_set::parse(cpus)) {
-            const std::string fault = scheduler::cpus_fault(cpus);
-            result.fault += fault.empty() ? "" : "\n  config.cpus: " + fault;
+            if (const std::string fault = scheduler::cpus_fault(cpus); !fault.empty()) {
+                resolved.faults.push_back(of_cpus(fault));
+            }
         }
+        result.fault = invalid(resolved.faults);
         return result;
     }
     try {
         auto made = std::make_shared<engine::core>(resolved.settings);
         const scheduler::start_fault fault = made->start();
         result.code = fault.code;
-        result.fault = fault.text;
         if (fault.text.empty()) {
             result.core = std::move(made);
+        } else {
+            result.fault = fault.code == 0 ? invalid({of_cpus(fault.text)}) : fault.text;
         }
     } catch (const std::bad_alloc&) {
         result.code = ENOMEM;

@@ -77,7 +77,7 @@ struct thread_listener;
 
 // Why a pool could not be started; an empty text means that it was.
 struct start_fault {
-    int code = 0; // errno of a refused resource; 0: the configuration asks for too much
+    int code = 0; // errno of a refused resource; 0: config::cpus cannot be used
     std::string text;
 };
 

@@ -207,7 +207,7 @@ start_fault pool::start(
     }
     const auto placed = place(wanted);
     if (!placed) {
-        return {0, "librt: " + placed.error()};
+        return {0, placed.error()};
     }
     state_ = std::make_unique<pool_state>(wanted, driver_kind, placed->worker_count());
     pool_state& state = *state_;

@@ -224,6 +224,20 @@ Test(config, b033_every_fault_of_the_environment_is_named) {
     }
 }
 
+Test(config, a_variable_is_named_for_what_only_its_value_shows) {
+    set("LIBRT_RING_ENTRIES", "100"); // within the range
+    const resolved_config got = resolve(config{});
+    cr_assert_eq(got.faults.size(), 1U);
+    cr_assert(mentions(got, "LIBRT_RING_ENTRIES"));
+    cr_assert(mentions(got, "power of two"));
+}
+
+Test(config, a_path_with_a_zero_byte_is_a_fault) {
+    config wanted;
+    wanted.socket_path = std::string("/tmp/a\0b", 8);
+    cr_assert(mentions(resolve(wanted), "socket_path"));
+}
+
 Test(config, an_unknown_variable_is_a_fault_and_a_near_one_is_suggested) {
     set("LIBRT_DRIVRE", "epoll");
     const resolved_config got = resolve(config{});

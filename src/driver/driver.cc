@@ -7,6 +7,7 @@
 // before its next park; a push that comes after that look is covered by the wake-up.
 #include "driver/driver.h"
 
+#include "base/assert.h"
 #include "driver/epoll.h"
 #include "driver/io_source.h"
 #include "driver/ring.h"
@@ -122,6 +123,15 @@ bool io_source::register_waiter(detail::wait_node* node, std::uint32_t bit) noex
     base::guard guard(lock_);
     if (at.edges.load_relaxed() != at.spent) { // relaxed: written under the lock
         return false;
+    }
+    if (at.waiter != nullptr) [[unlikely]] {
+        base::fatal(
+            "two tasks, or two parts of one, wait to %s the same socket (descriptor %d) at the "
+            "same "
+            "time: a stream takes one that reads and one that writes, a listener one that accepts",
+            bit == ready_read ? "read from or accept at" : "write to",
+            fd_
+        );
     }
     at.waiter = node;
     return true;

@@ -7,7 +7,8 @@
 // something to do while the two differ. A task loads the count before its system call and spends
 // what it loaded, so an edge between the call and the spending is never lost, and spending is a
 // store of its own: a bit that both sides change would cost each a locked operation per request.
-// At most one task uses a direction, so the spent count is that task's, wherever it runs.
+// At most one task uses a direction, so the spent count is that task's, wherever it runs. A second
+// one that gets as far as waiting ends the process with advice: the first would never be woken.
 //
 // The count's low bits are a constant one, so that a token is never 0, and whether the peer has
 // closed or the socket has failed. It has 64 bits because a task may spend none for long: one whose
@@ -107,7 +108,8 @@ public:
         }
     }
 
-    // Registers `node` to be woken by the next edge of `bit`. False: one has come already.
+    // Registers `node` to be woken by the next edge of `bit`. False: one has come already. Fatal
+    // if somebody waits for it.
     [[nodiscard]] bool register_waiter(detail::wait_node* node, std::uint32_t bit) noexcept;
 
     // Takes `node` back. False: it has been taken by the driver.

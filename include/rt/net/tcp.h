@@ -11,9 +11,10 @@
 // Long runs of calls that need not wait give other tasks their turn (see rt/yield.h).
 //
 // A stream may be used by one task that reads and one that writes at the same time; a listener by
-// one task that accepts. An operation refers to the object it was called on, which must neither be
-// moved, closed nor destroyed before it has ended. A connection that is reset never raises SIGPIPE.
-// Operations on a default-constructed, moved-from or closed object fail with EBADF.
+// one task that accepts; a second one that waits aborts the process with advice. An operation
+// refers to the object it was called on, which must neither be moved, closed nor destroyed before
+// it has ended. A connection that is reset never raises SIGPIPE. Operations on a
+// default-constructed, moved-from or closed object fail with EBADF.
 #pragma once
 
 #include <rt/detail/config.h>

@@ -56,9 +56,7 @@ struct clock {
 namespace detail {
 
 inline std::uint64_t deadline_after(std::uint64_t ns) noexcept {
-    constexpr std::uint64_t farthest = 8'000'000'000'000'000'000ULL;
-    const std::uint64_t now = now_ns(); // a paused clock may be past it
-    return now >= farthest || ns > farthest - now ? farthest : now + ns;
+    return ns_after(now_ns(), ns);
 }
 
 } // namespace detail

@@ -28,10 +28,10 @@ public:
     /// `duration` from now on. Zero and less: no longer than it takes to look.
     template<typename Rep, typename Period>
     time_limit(std::chrono::duration<Rep, Period> duration) noexcept // implicit: it is one
-        : at_ns_(
-              detail::to_ns(std::chrono::steady_clock::now().time_since_epoch()) +
+        : at_ns_(detail::ns_after(
+              detail::to_ns(std::chrono::steady_clock::now().time_since_epoch()),
               detail::to_ns(duration)
-          ) {}
+          )) {}
     /// Until `point`, as rt::clock and std::chrono::steady_clock have them.
     template<typename Duration>
     constexpr time_limit( // implicit: it is one
@@ -47,7 +47,7 @@ public:
 private:
     static constexpr std::uint64_t none = UINT64_MAX;
 
-    std::uint64_t at_ns_ = none; // farther than what can be said: to_ns() ends at 4e18
+    std::uint64_t at_ns_ = none; // what can be said ends at detail::farthest_ns
 };
 
 } // namespace rt

@@ -11,6 +11,7 @@
 #include "scheduler/worker.h"
 
 #include <rt/detail/context.h>
+#include <rt/detail/duration.h>
 
 namespace rt::scheduler {
 namespace {
@@ -82,7 +83,7 @@ bool advance_clock(std::uint64_t by_ns) noexcept {
         return false;
     }
     virtual_clock& clock = this_thread.worker->pool().clock;
-    clock.jump_to(clock.now_ns() + by_ns);
+    clock.jump_to(detail::ns_after(clock.now_ns(), by_ns));
     return true;
 }
 

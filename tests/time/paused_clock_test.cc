@@ -112,6 +112,17 @@ task<void> sleeps_for_years() {
     co_await rt::sleep_until(start + 10 * year);
     const auto took = rt::clock::now() - start;
     cr_assert(took >= 10 * year && took <= 10 * year + 1ms);
+    cr_assert(co_await measured(200 * year) == 200 * year);
+}
+
+// What would be beyond the last deadline ends there.
+task<void> advances_to_the_end_of_time() {
+    using rt::clock;
+    constexpr clock::time_point last{std::chrono::nanoseconds(rt::detail::farthest_ns)};
+    for (int i = 0; i < 3; ++i) {
+        co_await rt::advance_clock(clock::duration::max());
+        cr_assert(clock::now() == last);
+    }
 }
 
 // Longer than the clock can count: each comes to its end, however far the clock has come.
@@ -268,6 +279,10 @@ Test(paused_clock, b221_advance_adds_exactly_its_duration) {
 
 Test(paused_clock, b206_deadlines_round_up_to_the_next_millisecond) {
     rt::block_on(paused(), rounds_up());
+}
+
+Test(paused_clock, is_advanced_no_farther_than_to_the_last_deadline) {
+    rt::block_on(paused(), advances_to_the_end_of_time());
 }
 
 Test(paused_clock, b210_years_pass_at_once) {

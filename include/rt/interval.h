@@ -66,9 +66,11 @@ public:
     [[nodiscard]] tick_awaiter tick() noexcept { return tick_awaiter(*this); }
 
     /// The next tick is a period from now, or now, or `duration` from now, or at `when`.
-    void reset() noexcept { reset_at(clock::now() + period_); }
+    void reset() noexcept { reset_after(period_); }
     void reset_immediately() noexcept { reset_at(clock::now()); }
-    void reset_after(clock::duration duration) noexcept { reset_at(clock::now() + duration); }
+    void reset_after(clock::duration duration) noexcept {
+        reset_at(detail::saturating_sum(clock::now(), duration));
+    }
     void reset_at(clock::time_point when) noexcept { next_ = when; }
 
     [[nodiscard]] clock::duration period() const noexcept { return period_; }

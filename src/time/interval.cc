@@ -5,16 +5,34 @@
 // A tick is at least a wheel's millisecond late, often more on a busy worker; what counts as missed
 // begins at 5 ms, Tokio's figure, so that an interval keeps its phase in ordinary operation
 // whatever its policy.
+//
+// A period may be as long as a duration can be, and the first tick at any point in time: sums
+// saturate, and an interval whose next tick is the last point in time has none to wait for.
 #include "base/assert.h"
 
 #include <rt/detail/suspend.h>
 #include <rt/detail/timer.h>
 #include <rt/interval.h>
 
+#include <cstdint>
+
 namespace rt {
 namespace {
 
+using detail::saturating_sum;
+
 constexpr clock::duration late_max = std::chrono::milliseconds(5);
+
+// How long before `now` there was a multiple of `period` from `due`. Without a sign, because what
+// is between the two may be more than a duration can be. REQUIRES: due <= now.
+clock::duration
+since_multiple(clock::time_point due, clock::time_point now, clock::duration period) noexcept {
+    const std::uint64_t between = static_cast<std::uint64_t>(now.time_since_epoch().count()) -
+        static_cast<std::uint64_t>(due.time_since_epoch().count());
+    return clock::duration(
+        static_cast<clock::rep>(between % static_cast<std::uint64_t>(period.count()))
+    );
+}
 
 } // namespace
 
@@ -28,19 +46,19 @@ interval::interval(clock::time_point first, clock::duration period) noexcept
 
 clock::time_point interval::advance(clock::time_point now) noexcept {
     const clock::time_point due = next_;
-    if (now <= due + late_max) {
-        next_ = due + period_;
+    if (now <= saturating_sum(due, late_max)) {
+        next_ = saturating_sum(due, period_);
         return due;
     }
     switch (on_missed_) {
     case missed_ticks::burst:
-        next_ = due + period_;
+        next_ = saturating_sum(due, period_);
         break;
     case missed_ticks::delay:
-        next_ = now + period_;
+        next_ = saturating_sum(now, period_);
         break;
     case missed_ticks::skip:
-        next_ = now + period_ - (now - due) % period_;
+        next_ = saturating_sum(now, period_ - since_multiple(due, now, period_));
         break;
     }
     return due;

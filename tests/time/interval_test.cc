@@ -13,6 +13,8 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -117,7 +119,74 @@ task<times> in_a_select() {
     co_return seen;
 }
 
+using point = rt::clock::time_point;
+using duration = rt::clock::duration;
+
+// How many ticks there are within an hour.
+task<int> ticks_in_an_hour(rt::interval ticks) {
+    const auto end = rt::clock::now() + 1h;
+    int count = 0;
+    while (count < 10 && (co_await rt::timeout_at(end, ticks.tick())).has_value()) {
+        ++count;
+    }
+    co_return count;
+}
+
+task<int> after_a_reset(duration by) {
+    rt::interval ticks(1s);
+    ticks.reset_after(by);
+    co_return co_await ticks_in_an_hour(std::move(ticks));
+}
+
+// The first tick was due before there was a clock; for when is the second?
+task<bool> keeps_the_phase_of_the_first(rt::missed_ticks what) {
+    constexpr std::int64_t period_ns = 1'000'000'007;
+    rt::interval ticks(point::min(), duration(period_ns));
+    ticks.set_on_missed(what);
+    const point first = co_await ticks.tick();
+    const point now = rt::clock::now();
+    const point second = co_await ticks.tick();
+    if (first != point::min()) {
+        co_return false;
+    }
+    switch (what) {
+    case rt::missed_ticks::burst:
+        co_return second == point::min() + duration(period_ns);
+    case rt::missed_ticks::delay:
+        co_return second == now + duration(period_ns);
+    case rt::missed_ticks::skip:
+        break;
+    }
+    const auto between = static_cast<std::uint64_t>(second.time_since_epoch().count()) -
+        static_cast<std::uint64_t>(point::min().time_since_epoch().count());
+    co_return second > now&& second <= now + duration(period_ns) && between % period_ns == 0;
+}
+
 } // namespace
+
+Test(interval, one_of_the_longest_period_ticks_once) {
+    for (const auto period : {duration::max(), duration(std::chrono::years(200))}) {
+        for (const auto what :
+             {rt::missed_ticks::burst, rt::missed_ticks::delay, rt::missed_ticks::skip}) {
+            rt::interval at_once(point(), period); // which is late
+            at_once.set_on_missed(what);
+            cr_assert_eq(rt::block_on(paused(), ticks_in_an_hour(std::move(at_once))), 1);
+        }
+    }
+}
+
+Test(interval, a_reset_by_the_longest_duration_is_the_last) {
+    cr_assert_eq(rt::block_on(paused(), after_a_reset(duration::max())), 0);
+    cr_assert_eq(rt::block_on(paused(), after_a_reset(59min + 59s + 500ms)), 1);
+    cr_assert_eq(rt::block_on(paused(), after_a_reset(duration::min())), 10, "it is late for ever");
+}
+
+Test(interval, the_first_tick_may_be_due_at_the_first_point_in_time) {
+    for (const auto what :
+         {rt::missed_ticks::burst, rt::missed_ticks::delay, rt::missed_ticks::skip}) {
+        cr_assert(rt::block_on(paused(), keeps_the_phase_of_the_first(what)));
+    }
+}
 
 Test(interval, b217_burst_catches_up) {
     const times expected{0, 300, 950, 950, 1200, 1500};

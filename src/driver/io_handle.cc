@@ -28,6 +28,10 @@ constexpr std::uint32_t bit_of(direction which) noexcept {
 
 bool ready_awaiter::suspend(void* self) noexcept {
     task_header* const task = attach_to_current(*this, "co_await of a socket");
+    if (source_ == nullptr) [[unlikely]] {
+        outcome_ = failure(EBADF, which_ == direction::read ? "readable" : "writable");
+        return false;
+    }
     const std::uint32_t bit = bit_of(which_);
     driver::watch& watch = source_->watch_of(bit);
     if (watch.home == nullptr) {

@@ -7,6 +7,7 @@
 #include "support/test.h"
 
 #include <rt/buffer.h>
+#include <rt/deadline.h>
 #include <rt/join.h>
 #include <rt/net/tcp.h>
 #include <rt/runtime.h>
@@ -14,8 +15,12 @@
 #include <rt/spawn.h>
 #include <rt/time.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <iterator>
+#include <utility>
 
 namespace {
 
@@ -66,7 +71,44 @@ rt::task<bool> one_part_reads_in_each_round() {
     co_return (co_await rt::timeout(patience, read_one(&both.ours))).has_value();
 }
 
+// ---- waiting for nothing ----
+
+rt::task<int> code_of(rt::detail::ready_awaiter waiting) {
+    const rt::result<void> ready = co_await std::move(waiting);
+    co_return ready ? 0 : ready.error().code();
+}
+
+rt::task<bool> waits_fail_with_ebadf(rt::tcp_stream* none) {
+    rt::deadline limit;
+    limit.set(rt::clock::now() + 1h);
+    const int codes[] = {
+        co_await code_of(none->readable()),
+        co_await code_of(none->writable()),
+        co_await code_of(none->readable(limit)),
+        co_await code_of(none->writable(limit)),
+    };
+    co_return std::count(std::begin(codes), std::end(codes), EBADF) == 4;
+}
+
+rt::task<bool> wait_on_what_is_not_open() {
+    rt::tcp_stream none;
+    const bool default_made = co_await waits_fail_with_ebadf(&none);
+    connection both = co_await make_connection();
+    const rt::tcp_stream elsewhere = std::move(both.ours);
+    const bool moved_from = co_await waits_fail_with_ebadf(&both.ours);
+    connection another = co_await make_connection();
+    another.ours.close();
+    const bool closed = co_await waits_fail_with_ebadf(&another.ours);
+    co_return default_made&& moved_from&& closed;
+}
+
 } // namespace
+
+Test(tcp_misuse, waits_for_a_stream_that_is_not_open_fail_with_ebadf) {
+    on_every_runtime([](const rt::config& config) {
+        cr_assert(rt::block_on(config, wait_on_what_is_not_open()));
+    });
+}
 
 Test(tcp_misuse, a_second_waiter_in_one_direction_aborts_with_advice) {
     for (const auto body : {two_tasks_read, two_parts_read, two_tasks_accept}) {

@@ -28,7 +28,8 @@ namespace rt::detail {
 enum class direction : std::uint8_t { read = 1, write = 2 };
 
 // Waits until a direction may be ready. Resumes with an error when the descriptor cannot be
-// watched, or `limit` has passed. Cancel: safe; nothing is consumed.
+// watched, `limit` has passed, or there is no descriptor (a null source). Cancel: safe; nothing is
+// consumed.
 class RT_API ready_awaiter : public wait_node {
 public:
     ready_awaiter(driver::io_source* source, direction which, deadline* limit = nullptr) noexcept
@@ -64,7 +65,7 @@ private:
     task_header* expire() noexcept;
     void end_limit() noexcept;
 
-    driver::io_source* source_;
+    driver::io_source* source_; // may be null
     deadline* limit_;
     direction which_;
     bool is_limited_ = false; // between limit_->begin and end

@@ -84,7 +84,7 @@ public:
 
     /// Wait until a try may succeed: `rt::result<void> ready = co_await peer.readable();`. It may
     /// still fail with EAGAIN.
-    /// Requires: an open stream. Cancel: safe. Errors: ENOMEM and what else epoll_ctl(2) gives.
+    /// Cancel: safe. Errors: EBADF; ENOMEM and what else epoll_ctl(2) gives.
     [[nodiscard]] detail::ready_awaiter readable() const noexcept;
     [[nodiscard]] detail::ready_awaiter writable() const noexcept;
     /// The same until `limit` has passed: errc::timed_out then.

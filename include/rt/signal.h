@@ -42,9 +42,10 @@ public:
     explicit signals(std::initializer_list<int> numbers);
 
     /// The same with an error instead of an exception.
-    /// Errors: EINVAL for a number that is no signal, that cannot be caught (SIGKILL, SIGSTOP), or
-    /// that a fault raises in the faulting thread (SIGBUS, SIGFPE, SIGILL, SIGSEGV); EMFILE, ENFILE
-    /// or ENOMEM; ENOSPC when there are listeners_max listeners.
+    /// Errors: EINVAL for a number that is no signal, that cannot be caught (SIGKILL, SIGSTOP),
+    /// that a fault raises in the faulting thread (SIGBUS, SIGFPE, SIGILL, SIGSEGV), or that the
+    /// runtime uses (SIGURG); EMFILE, ENFILE or ENOMEM; ENOSPC when there are listeners_max
+    /// listeners.
     static result<signals> open(std::span<const int> numbers) noexcept;
 
     signals(signals&& other) noexcept;

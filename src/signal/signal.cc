@@ -61,6 +61,7 @@ using listener = detail::signal_listener;
 
 constexpr int number_max = 64; // SIGRTMAX on Linux; the bits of a word
 constexpr const char* operation = "signals";
+constexpr const char* taken_operation = "signals: SIGURG is used by the runtime";
 
 // How often recv looks when the driver cannot watch the eventfd (out of memory).
 constexpr std::chrono::milliseconds blind_interval{50};
@@ -95,8 +96,11 @@ void on_signal(int number) noexcept {
     errno = saved_errno;
 }
 
+// SIGURG is the runtime's own: its handler, which ours would replace, is what the watchdog fetches
+// the work of a worker in a long turn with, and what introspection samples stacks with.
 bool can_listen(int number) noexcept {
     switch (number) {
+    case SIGURG:
     case SIGKILL:
     case SIGSTOP:
     case SIGBUS:
@@ -196,7 +200,7 @@ result<signals> signals::open(std::span<const int> numbers) noexcept {
     std::uint64_t wanted = 0;
     for (const int number : numbers) {
         if (!can_listen(number)) {
-            return failure(EINVAL, operation);
+            return failure(EINVAL, number == SIGURG ? taken_operation : operation);
         }
         wanted |= bit_of(number);
     }

@@ -23,6 +23,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -308,6 +309,17 @@ Test(signal, nothing_listens_for_nothing) {
     rt::signals empty({});
     cr_assert(run(is_quiet(&empty)));
     none.close();
+}
+
+Test(signal, sigurg_is_refused_and_stays_the_runtimes) {
+    rt::runtime runtime(rt::test::settings());
+    struct sigaction before = {};
+    sigaction(SIGURG, nullptr, &before);
+    const rt::error why = open_error({SIGUSR1, SIGURG});
+    cr_assert(why.is(EINVAL));
+    cr_assert(why.message().find("SIGURG is used by the runtime") != std::string::npos);
+    cr_assert(handler_of(SIGURG) == before.sa_handler);
+    cr_assert(handler_of(SIGUSR1) == SIG_DFL);
 }
 
 Test(signal, last_listener_puts_the_old_disposition_back) {

@@ -39,6 +39,7 @@ bool ready_awaiter::suspend(void* self) noexcept {
             outcome_ = started;
             return false;
         }
+        source_->forget_hope(bit);
     }
     if (!source_->register_waiter(this, bit)) {
         // Ready already. A task that finds this again and again gives its turn away now and then.

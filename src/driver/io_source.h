@@ -108,6 +108,15 @@ public:
         }
     }
 
+    // A driver watches direction `bit` from now on, and announces what there is already. What a
+    // source begins with is not waited for any more, unless the driver has been faster.
+    void forget_hope(std::uint32_t bit) noexcept {
+        side& at = side_of(bit);
+        if (at.spent == 0) {
+            at.spent = edges_at_first;
+        }
+    }
+
     // Registers `node` to be woken by the next edge of `bit`. False: one has come already. Fatal
     // if somebody waits for it.
     [[nodiscard]] bool register_waiter(detail::wait_node* node, std::uint32_t bit) noexcept;
@@ -125,11 +134,14 @@ public:
     watch write_watch;
 
 private:
-    // Begins with an edge: the first call tries.
+    static constexpr std::uint64_t edges_at_first = edge_always | edge_one;
+
+    // Begins with an edge: the first call tries. Nobody has seen it, so who waits before any call
+    // has been made waits for the driver's word instead; see forget_hope().
     struct side {
-        atomic<std::uint64_t> edges{edge_always | edge_one}; // written under lock_
-        std::uint64_t spent = 0;                             // the task's
-        detail::wait_node* waiter = nullptr;                 // guarded by lock_
+        atomic<std::uint64_t> edges{edges_at_first}; // written under lock_
+        std::uint64_t spent = 0;                     // the task's
+        detail::wait_node* waiter = nullptr;         // guarded by lock_
     };
 
     [[nodiscard]] side& side_of(std::uint32_t bit) noexcept {

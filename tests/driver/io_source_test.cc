@@ -118,6 +118,18 @@ Test(io_source, spends_only_what_was_asked_for) {
     cr_assert_eq(source->look(ready_read), 0);
 }
 
+Test(io_source, forgets_its_hope_and_nothing_that_a_driver_said) {
+    const source_ptr source = make_source();
+    source->forget_hope(ready_read);
+    cr_assert_eq(source->look(ready_read), 0);
+    cr_assert(source->look(ready_write) != 0);
+    source->deliver(ready_read | ready_write);
+    source->forget_hope(ready_read);
+    source->forget_hope(ready_write); // the driver was faster
+    cr_assert(source->look(ready_read) != 0);
+    cr_assert(source->look(ready_write) != 0);
+}
+
 Test(io_source, an_edge_after_the_look_is_not_spent) {
     const source_ptr source = make_source();
     const std::uint64_t seen = source->look(ready_read);

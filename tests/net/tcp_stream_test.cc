@@ -108,9 +108,8 @@ rt::task<std::string> read_end_after_full_write() {
         ::shutdown(both.theirs.get(), SHUT_WR) != 0) {
         co_return "not sent";
     }
-    // The first wait makes the driver watch the socket; it delivers its one edge in the sleep.
+    // The wait makes the driver watch the socket and ends with its one edge.
     rt::or_throw(co_await both.ours.readable());
-    co_await rt::sleep(5ms);
     const rt::result<void> filled = co_await rt::timeout(20ms, write_for_ever(&both.ours));
     if (filled || !filled.error().is_timed_out()) {
         co_return "not filled";
@@ -266,6 +265,51 @@ rt::task<std::string> try_until_there() {
     }
 }
 
+// The first thing that is done to a connection is to wait until it can be read.
+rt::task<std::string> wait_before_any_try() {
+    connection both = co_await make_connection();
+    for (int i = 0; i < 3; ++i) {
+        if (co_await rt::timeout(2ms, both.ours.readable())) {
+            co_return "readable before anything was sent";
+        }
+    }
+    if (!co_await rt::timeout(patience, both.ours.writable())) {
+        co_return "not writable";
+    }
+    if (::send(both.theirs.get(), "abc", 3, 0) != 3) {
+        co_return "not sent";
+    }
+    for (int i = 0; i < 2; ++i) {
+        if (!co_await rt::timeout(patience, both.ours.readable())) {
+            co_return "not readable";
+        }
+    }
+    rt::buffer one(1);
+    std::string text;
+    for (int i = 0; i < 3; ++i) {
+        const rt::result<std::size_t> got = both.ours.try_read(one);
+        text += got ? std::string(rt::as_text(one.first(*got))) : got.error().message();
+    }
+    co_return text;
+}
+
+// What was sent before the first wait is found, though part of it has been read.
+rt::task<std::string> wait_after_a_full_try() {
+    connection both = co_await make_connection();
+    if (::send(both.theirs.get(), "ab", 2, 0) != 2) {
+        co_return "not sent";
+    }
+    rt::buffer one(1);
+    if (!both.ours.try_read(one)) {
+        co_return "not read";
+    }
+    if (!co_await rt::timeout(patience, both.ours.readable())) {
+        co_return "not readable";
+    }
+    const rt::result<std::size_t> got = both.ours.try_read(one);
+    co_return got ? std::string(rt::as_text(one.first(*got))) : got.error().message();
+}
+
 // Fills the socket with tries, drains it from the other side, waits until it can be written again.
 rt::task<bool> try_write_until_full_and_on() {
     connection both = co_await make_connection();
@@ -339,6 +383,20 @@ rt::task<int> reads_before_others_run(bool trying) {
 }
 
 } // namespace
+
+Test(tcp_stream, readable_says_nothing_that_nobody_has_seen) {
+    on_every_runtime([](const rt::config& config) {
+        const std::string seen = rt::block_on(config, wait_before_any_try());
+        cr_assert(seen == "abc", "%s", seen.c_str());
+    });
+}
+
+Test(tcp_stream, readable_finds_what_came_before_it) {
+    on_every_runtime([](const rt::config& config) {
+        const std::string seen = rt::block_on(config, wait_after_a_full_try());
+        cr_assert(seen == "b", "%s", seen.c_str());
+    });
+}
 
 Test(tcp_stream, try_read_says_eagain_until_data_comes) {
     on_every_runtime([](const rt::config& config) {

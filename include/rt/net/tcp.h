@@ -83,7 +83,7 @@ public:
     [[nodiscard]] result<std::size_t> try_write(std::span<const std::byte> from) noexcept;
 
     /// Wait until a try may succeed: `rt::result<void> ready = co_await peer.readable();`. It may
-    /// still fail with EAGAIN.
+    /// still fail with EAGAIN. Both return at once until a try finds that there is no more.
     /// Cancel: safe. Errors: EBADF; ENOMEM and what else epoll_ctl(2) gives.
     [[nodiscard]] detail::ready_awaiter readable() const noexcept;
     [[nodiscard]] detail::ready_awaiter writable() const noexcept;

@@ -25,6 +25,7 @@
 #include <cerrno>
 #include <chrono>
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -118,6 +119,36 @@ prepare_listener(int fd, const socket_address& at, const tcp_listen_options& opt
     return {};
 }
 
+result<int> option_of(int fd, int option, const char* name) noexcept {
+    int value = 0;
+    socklen_t size = sizeof(value);
+    if (::getsockopt(fd, SOL_SOCKET, option, &value, &size) != 0) {
+        return failure(errno, name); // EBADF, ENOTSOCK
+    }
+    return value;
+}
+
+// Whether `fd`, from elsewhere, is a stream socket, which listens or not as wanted; makes it
+// non-blocking.
+result<void> prepare_adopted(int fd, bool listens, const char* name) noexcept {
+    const result<int> type = option_of(fd, SO_TYPE, name);
+    if (!type) {
+        return failure(type.error());
+    }
+    const result<int> is_listening = option_of(fd, SO_ACCEPTCONN, name);
+    if (!is_listening) {
+        return failure(is_listening.error());
+    }
+    if (*type != SOCK_STREAM || (*is_listening != 0) != listens) {
+        return failure(EINVAL, name);
+    }
+    const int flags = ::fcntl(fd, F_GETFL);
+    if (flags < 0 || ((flags & O_NONBLOCK) == 0 && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)) {
+        return failure(errno, name);
+    }
+    return {};
+}
+
 // Whether a task may make one more call in this turn; always outside a task.
 bool may_try() noexcept {
     return detail::this_thread.task == nullptr || detail::consume_budget();
@@ -152,7 +183,7 @@ tcp_stream::connect_parsed(result<socket_address> peer, tcp_connect_options opti
             co_return failure(set.error());
         }
     }
-    result<tcp_stream> stream = adopt(made->release());
+    result<tcp_stream> stream = own(made->release());
     if (!stream) {
         co_return failure(stream.error().as(connect_name));
     }
@@ -177,6 +208,12 @@ tcp_stream::connect_parsed(result<socket_address> peer, tcp_connect_options opti
 }
 
 result<tcp_stream> tcp_stream::adopt(int fd) noexcept {
+    base::unique_fd owned(fd);
+    const result<void> prepared = prepare_adopted(fd, false, "tcp adopt stream");
+    return prepared ? own(owned.release()) : failure(prepared.error());
+}
+
+result<tcp_stream> tcp_stream::own(int fd) noexcept {
     result<detail::io_handle> io = detail::io_handle::adopt(fd);
     if (!io) {
         return failure(io.error());
@@ -364,7 +401,7 @@ tcp_listener::bind(const socket_address& at, const tcp_listen_options& options) 
     if (!prepared) {
         return failure(prepared.error());
     }
-    return adopt(made->release());
+    return own(made->release());
 }
 
 result<tcp_listener>
@@ -374,6 +411,12 @@ tcp_listener::bind(std::string_view at, const tcp_listen_options& options) noexc
 }
 
 result<tcp_listener> tcp_listener::adopt(int fd) noexcept {
+    base::unique_fd owned(fd);
+    const result<void> prepared = prepare_adopted(fd, true, "tcp adopt listener");
+    return prepared ? own(owned.release()) : failure(prepared.error());
+}
+
+result<tcp_listener> tcp_listener::own(int fd) noexcept {
     result<detail::io_handle> io = detail::io_handle::adopt(fd);
     if (!io) {
         return failure(io.error().as(bind_name));
@@ -398,7 +441,7 @@ task<result<tcp_stream>> tcp_listener::accept() {
         if (seen != 0) {
             const int fd = ::accept4(source.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
             if (fd >= 0) {
-                co_return tcp_stream::adopt(fd);
+                co_return tcp_stream::own(fd);
             }
             const int code = errno;
             if (is_of_connection(code)) {

@@ -22,10 +22,15 @@
 #include <iterator>
 #include <utility>
 
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 namespace {
 
 using namespace std::chrono_literals;
 using namespace rt::test;
+using rt::base::unique_fd;
 
 // ---- two wait where one can ----
 
@@ -102,7 +107,72 @@ rt::task<bool> wait_on_what_is_not_open() {
     co_return default_made&& moved_from&& closed;
 }
 
+// ---- adopting ----
+
+bool is_open(int fd) {
+    return ::fcntl(fd, F_GETFD) != -1;
+}
+
+int blocking_listener() {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert(::listen(fd, 5) == 0); // at any port of any address
+    return fd;
+}
+
+template<typename Adopter>
+void expect_refusal(int fd, int code) {
+    const auto made = Adopter::adopt(fd);
+    cr_assert(!made);
+    cr_assert_eq(made.error().code(), code, "%s", made.error().message().c_str());
+    cr_assert_not(is_open(fd));
+}
+
+template<typename Adopter>
+void refuse_what_is_no_stream_socket() {
+    expect_refusal<Adopter>(-1, EBADF);
+    expect_refusal<Adopter>(9999, EBADF);
+    expect_refusal<Adopter>(::open("/dev/null", O_RDONLY | O_CLOEXEC), ENOTSOCK);
+    expect_refusal<Adopter>(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), EINVAL);
+}
+
+rt::task<bool> gives_up_in_time(rt::tcp_listener* listener) {
+    const rt::result<rt::tcp_stream> none = co_await rt::timeout(5ms, listener->accept());
+    co_return !none && none.error().is_timed_out();
+}
+
+rt::task<bool> accepts(rt::tcp_listener* listener) {
+    const unique_fd theirs =
+        connect_raw(rt::socket_address::loopback_v4(address_of(*listener).port()));
+    const rt::result<rt::tcp_stream> ours = co_await rt::timeout(patience, listener->accept());
+    co_return theirs&& ours.has_value();
+}
+
 } // namespace
+
+Test(tcp_misuse, adopt_refuses_and_closes_what_is_not_of_its_kind) {
+    refuse_what_is_no_stream_socket<rt::tcp_stream>();
+    refuse_what_is_no_stream_socket<rt::tcp_listener>();
+    expect_refusal<rt::tcp_stream>(blocking_listener(), EINVAL);
+    expect_refusal<rt::tcp_listener>(
+        ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), EINVAL
+    );
+}
+
+// One that blocks would block its worker in accept.
+Test(tcp_misuse, adopt_makes_a_blocking_socket_non_blocking) {
+    on_every_runtime([](const rt::config& config) {
+        rt::tcp_listener listener = rt::or_throw(rt::tcp_listener::adopt(blocking_listener()));
+        cr_assert((::fcntl(listener.fd(), F_GETFL) & O_NONBLOCK) != 0);
+        cr_assert(rt::block_on(config, gives_up_in_time(&listener)));
+        cr_assert(rt::block_on(config, accepts(&listener)));
+    });
+    int ends[2];
+    cr_assert(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    const unique_fd theirs(ends[1]);
+    const rt::tcp_stream ours = rt::or_throw(rt::tcp_stream::adopt(ends[0]));
+    cr_assert((::fcntl(ours.fd(), F_GETFL) & O_NONBLOCK) != 0);
+    cr_assert((::fcntl(theirs.get(), F_GETFL) & O_NONBLOCK) == 0);
+}
 
 Test(tcp_misuse, waits_for_a_stream_that_is_not_open_fail_with_ebadf) {
     on_every_runtime([](const rt::config& config) {

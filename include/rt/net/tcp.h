@@ -60,7 +60,9 @@ public:
     static task<result<tcp_stream>>
     connect(std::string_view peer, tcp_connect_options options = {});
 
-    /// Takes ownership of a connected, non-blocking socket. Errors: ENOMEM; it is closed then.
+    /// Takes ownership of a connected stream socket, TCP or of another kind, which becomes
+    /// non-blocking. What is refused is closed. Errors: EBADF, ENOTSOCK; EINVAL: it listens, or is
+    /// no stream socket; ENOMEM.
     static result<tcp_stream> adopt(int fd) noexcept;
 
     /// Waits for data and reads what is there, up to into.size(). 0: the peer has shut its side
@@ -107,8 +109,12 @@ public:
     [[nodiscard]] int fd() const noexcept { return io_.fd(); }
 
 private:
+    friend class tcp_listener;
+
     explicit tcp_stream(detail::io_handle io) noexcept
         : io_(std::move(io)) {}
+
+    static result<tcp_stream> own(int fd) noexcept; // one that the library has made
 
     static task<result<tcp_stream>>
     connect_parsed(result<socket_address> peer, tcp_connect_options options);
@@ -131,8 +137,9 @@ public:
     static result<tcp_listener>
     bind(std::string_view at, const tcp_listen_options& options = {}) noexcept;
 
-    /// Takes ownership of a listening, non-blocking socket, such as one that systemd passed.
-    /// Errors: ENOMEM; it is closed then.
+    /// Takes ownership of a listening stream socket, such as one that systemd passed, which becomes
+    /// non-blocking. What is refused is closed. Errors: EBADF, ENOTSOCK; EINVAL: it does not
+    /// listen, or is no stream socket; ENOMEM.
     static result<tcp_listener> adopt(int fd) noexcept;
 
     /// Waits for a connection. Connections that broke before they were accepted are skipped.
@@ -156,6 +163,8 @@ public:
 private:
     explicit tcp_listener(detail::io_handle io) noexcept
         : io_(std::move(io)) {}
+
+    static result<tcp_listener> own(int fd) noexcept; // one that the library has made
 
     detail::io_handle io_;
     bool is_starved_ = false; // the last accept found no descriptor or no memory

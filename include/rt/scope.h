@@ -96,14 +96,18 @@ public:
         detail::task_header* slot = nullptr;
         detail::branch_group group(detail::group_policy::first_failure, &slot);
         scope self(group);
+        std::exception_ptr thrown; // by the call itself: nobody runs before it has returned
         join_handle<value_type> handle = group.add(
-            start_body<value_type>(body, self, std::move(args)...), detail::site::current()
+            start_body<value_type>(thrown, body, self, std::move(args)...), detail::site::current()
         );
         while (!group.is_done()) {
             co_await group;
         }
-        if (const std::exception_ptr thrown = group.take_child_exception()) {
-            std::rethrow_exception(thrown);
+        if (thrown == nullptr) {
+            thrown = group.take_child_exception();
+        }
+        if (thrown != nullptr) {
+            std::rethrow_exception(std::move(thrown));
         }
         co_return handle.take();
     }
@@ -125,10 +129,18 @@ private:
     explicit scope(detail::branch_group& group) noexcept
         : group_(group) {}
 
-    // Not a coroutine: the body's frame takes what it needs from references that outlive it.
+    // Not a coroutine: the body's frame takes what it needs from references that outlive it. The
+    // body may be no coroutine either, and throw when it has children already. It gives an empty
+    // task then, which makes the group cancel its members, as one does that throws later.
     template<typename T, typename F, typename... Args>
-    static task<T> start_body(F& body, scope& self, Args&&... args) {
-        return std::invoke(body, self, std::move(args)...);
+    static task<T>
+    start_body(std::exception_ptr& thrown, F& body, scope& self, Args&&... args) noexcept {
+        try {
+            return std::invoke(body, self, std::move(args)...);
+        } catch (...) {
+            thrown = std::current_exception();
+            return {};
+        }
     }
 
     // False: no memory; nothing was started, and the arguments are gone.

@@ -94,6 +94,31 @@ task<std::string> fails(census* counted, bool in_body) {
     co_return "nothing was thrown";
 }
 
+task<void> nothing() {
+    co_return;
+}
+
+// The body is a plain function: it throws before there is a coroutine of it.
+task<std::string> throws_in_the_call(census* counted, int count, bool child_throws) {
+    try {
+        co_await rt::scope::run([&](rt::scope& children) -> task<void> {
+            for (int i = 0; i < count; ++i) {
+                children.spawn(for_ever, counted);
+            }
+            if (child_throws) {
+                children.spawn(throws, "child");
+            }
+            if (count >= 0) {
+                throw std::runtime_error("call");
+            }
+            return nothing();
+        });
+    } catch (const std::runtime_error& error) {
+        co_return counted->live.load_acquire() == 0 ? error.what() : "somebody is left";
+    }
+    co_return "nothing was thrown";
+}
+
 task<void> scope_for_ever(census* counted, gate* arrived) {
     const member outside(*counted);
     co_await rt::scope::run([&](rt::scope& children) -> task<void> {
@@ -283,6 +308,19 @@ Test(scope, the_first_exception_cancels_and_waits_for_the_others) {
         cr_assert(runtime.block_on(fails(&counted, true)) == "body");
         cr_assert(runtime.block_on(fails(&counted, false)) == "child");
         cr_assert_eq(counted.live.load_acquire(), 0);
+    });
+}
+
+Test(scope, a_plain_function_that_throws_as_a_body_cancels_and_waits_for_its_children) {
+    everywhere([](rt::runtime& runtime) {
+        census counted;
+        for (const int count : {0, 1, 20}) {
+            cr_assert(runtime.block_on(throws_in_the_call(&counted, count, false)) == "call");
+            cr_assert(runtime.block_on(throws_in_the_call(&counted, count, true)) == "call");
+        }
+        cr_assert(
+            runtime.block_on(throws_in_the_call(&counted, -1, false)) == "nothing was thrown"
+        );
     });
 }
 

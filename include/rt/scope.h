@@ -44,11 +44,11 @@ class scope;
 
 namespace detail {
 
-// Waits, in the body, until the scope has no child. Cancel: safe.
-class scope_join : public wait_node {
+// Waits, in the body or a part of it, until the scope has no child. Cancel: safe.
+class scope_join : public group_joiner {
 public:
     explicit scope_join(branch_group& group) noexcept
-        : wait_node(&on_cancel)
+        : group_joiner(&on_cancel)
         , group_(group) {}
     scope_join(scope_join&& other) noexcept // as long as it has not been awaited
         : scope_join(other.group_) {}
@@ -57,7 +57,7 @@ public:
     template<typename Promise>
     bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
         task_header* const waiter = attach_to_current(*this, "rt::scope::join");
-        group_.joiner = this; // the group looks at it in the same thread's next turn
+        group_.add_joiner(*this); // the group looks at it in a later turn of this same thread
         return commit_suspend(waiter, self.address(), this, wait_kind::join_any, &group_);
     }
     void await_resume() const noexcept {}
@@ -65,11 +65,8 @@ public:
 private:
     static cancel_result on_cancel(wait_node* node) noexcept {
         auto* const self = static_cast<scope_join*>(node);
-        if (self->group_.joiner != self) {
-            return cancel_result::in_flight;
-        }
-        self->group_.joiner = nullptr;
-        return cancel_result::detached;
+        return self->group_.remove_joiner(*self) ? cancel_result::detached
+                                                 : cancel_result::in_flight;
     }
 
     branch_group& group_;
@@ -113,7 +110,7 @@ public:
     }
 
     /// Waits until the scope has no children; more may be started afterwards.
-    /// Threads: the body; one at a time. Cancel: safe; the children go on.
+    /// Threads: the body, and any number of its parts. Cancel: safe; the children go on.
     [[nodiscard]] detail::scope_join join() noexcept { return detail::scope_join(group_); }
 
     /// Asks body and children, now and later, to unwind.

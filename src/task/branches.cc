@@ -217,8 +217,34 @@ void branch_group::end_child(task_header* child) noexcept {
     node->drop(child);
     release(child);
     deallocate_frame(node, sizeof(group_child));
-    if (child_count_ == 0 && joiner != nullptr) {
-        wake(std::exchange(joiner, nullptr)->task);
+    if (child_count_ == 0) {
+        wake_joiners();
+    }
+}
+
+// ---- waits for the children ---------------------------------------------------------------------
+
+void branch_group::add_joiner(group_joiner& joiner) noexcept {
+    joiner.next = std::exchange(joiners_, &joiner);
+}
+
+bool branch_group::remove_joiner(group_joiner& joiner) noexcept {
+    for (group_joiner** link = &joiners_; *link != nullptr; link = &(*link)->next) {
+        if (*link == &joiner) {
+            *link = joiner.next;
+            return true;
+        }
+    }
+    return false;
+}
+
+void branch_group::wake_joiners() noexcept {
+    group_joiner* each = std::exchange(joiners_, nullptr);
+    while (each != nullptr) {
+        // A part that is woken runs in a later step of this turn, but what it waited with is its
+        // own from here on.
+        group_joiner* const joiner = std::exchange(each, each->next);
+        wake(joiner->task);
     }
 }
 

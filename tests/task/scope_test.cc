@@ -76,6 +76,42 @@ task<bool> joins_in_the_body() {
     co_return is_exact;
 }
 
+// Five parts of the body wait, of which two are cancelled while they do.
+task<bool> joins_in_parts_of_the_body() {
+    rt::atomic<long> sum{0};
+    bool is_exact = true;
+    co_await rt::scope::run([&](rt::scope& children) -> task<void> {
+        for (int round = 1; round <= 20; ++round) {
+            gate at;
+            children.spawn(passes, &at);
+            children.spawn(adds, &sum, 1);
+            auto ended = co_await rt::join(
+                children.join(),
+                rt::select(children.join(), rt::yield()),
+                children.join(),
+                rt::timeout(1ms, children.join()),
+                [](gate* opened) -> task<void> {
+                    co_await rt::sleep(3ms);
+                    opened->open();
+                }(&at),
+                children.join()
+            );
+            is_exact = is_exact && children.size() == 0 && sum.load_relaxed() == round &&
+                std::get<1>(ended).index() == 1 && !std::get<3>(ended);
+        }
+    });
+    co_return is_exact;
+}
+
+task<void> cancels_parts_that_join(census* counted) {
+    co_await rt::scope::run([&](rt::scope& children) -> task<void> {
+        children.spawn(for_ever, counted);
+        auto late = co_await rt::timeout(1ms, rt::join(children.join(), children.join()));
+        cr_assert(!late);
+        children.cancel();
+    });
+}
+
 task<std::string> fails(census* counted, bool in_body) {
     try {
         co_await rt::scope::run([&](rt::scope& children) -> task<void> {
@@ -300,6 +336,15 @@ Test(scope, ends_when_its_last_child_has) {
 
 Test(scope, the_body_can_wait_for_its_children) {
     everywhere([](rt::runtime& runtime) { cr_assert(runtime.block_on(joins_in_the_body())); });
+}
+
+Test(scope, parts_of_the_body_can_wait_for_its_children) {
+    on_each_flavor([](rt::runtime& runtime) {
+        cr_assert(runtime.block_on(joins_in_parts_of_the_body()));
+        census counted;
+        runtime.block_on(cancels_parts_that_join(&counted));
+        cr_assert_eq(counted.live.load_acquire(), 0);
+    });
 }
 
 Test(scope, the_first_exception_cancels_and_waits_for_the_others) {

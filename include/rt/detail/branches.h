@@ -65,6 +65,14 @@ struct group_child : completion_listener {
     group_child* next = nullptr;
 };
 
+// The wait of a scope's body, or of a part of it, until there are no children.
+struct group_joiner : wait_node {
+    explicit group_joiner(cancel_function f) noexcept
+        : wait_node(f) {}
+
+    group_joiner* next = nullptr;
+};
+
 // Threads: the task that made it, and its branches, which are the same thread at any one time; but
 // for the three functions of scheduler_base and the children's listeners, which any thread calls.
 class RT_API branch_group final : public scheduler_base,
@@ -130,12 +138,13 @@ public:
         return std::exchange(child_exception_, nullptr);
     }
 
+    // See rt::scope::join. False: it has been woken, or will be now.
+    void add_joiner(group_joiner& joiner) noexcept;
+    [[nodiscard]] bool remove_joiner(group_joiner& joiner) noexcept;
+
     void schedule(task_header* task) noexcept final;
     void schedule_joiner(task_header* task) noexcept final;
     void schedule_new(task_header* task) noexcept final;
-
-    // The wait of a scope's body for its children; see rt::scope::join.
-    wait_node* joiner = nullptr;
 
 private:
     [[nodiscard]] task_header* add_frame(void* frame, site at) noexcept;
@@ -152,6 +161,7 @@ private:
     [[nodiscard]] task_header* choose(task_header*& list) const noexcept;
     void end_branch(task_header* branch) noexcept;
     void end_child(task_header* child) noexcept;
+    void wake_joiners() noexcept;
     [[nodiscard]] cancel_result let_go() noexcept;
     // The task is being cancelled, and what it waits for will never be whole.
     [[nodiscard]] bool is_lost() const noexcept;
@@ -166,6 +176,7 @@ private:
     task_header* ready_first_ = nullptr; // not begun, or yielded
     task_header* ready_last_ = nullptr;
     group_child* children_ = nullptr; // those that have not ended
+    group_joiner* joiners_ = nullptr; // in no order: all are woken at once
     task_header* decisive_ = nullptr;
     std::exception_ptr child_exception_;
     std::size_t branch_count_ = 0;

@@ -4,8 +4,8 @@
 //
 // A task does nothing until it is awaited (it then runs on the awaiter's worker, by symmetric
 // transfer) or handed to rt::spawn or rt::block_on (it then becomes a scheduled task of its own).
-// Awaiting consumes it. Dropping a task that was never started destroys its arguments and nothing
-// else; the compiler warns about it.
+// Awaiting consumes it: one that has a name is awaited by co_await std::move(name). Dropping a task
+// that was never started destroys its arguments and nothing else; the compiler warns about it.
 //
 //     rt::task<int> twice(int x) { co_return 2 * x; }
 //     rt::task<int> user()       { co_return co_await twice(21); }
@@ -94,6 +94,7 @@ class [[nodiscard("a task does nothing until it is awaited or spawned")]] task {
 
 public:
     using value_type = T;
+    using consumed_by_await = void;
     using promise_type = detail::task_promise<T>;
     using handle_type = std::coroutine_handle<promise_type>;
 

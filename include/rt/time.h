@@ -136,6 +136,8 @@ private:
 template<typename T>
 class timeout_awaiter : timeout_base {
 public:
+    using consumed_by_await = void;
+
     timeout_awaiter(std::uint64_t deadline_ns, task<T>&& body) noexcept
         : deadline_ns_(deadline_ns)
         , body_(std::move(body)) {}

@@ -7,7 +7,10 @@
 #include "support/test.h"
 #include "task/gate.h"
 
+#include <rt/join.h>
+#include <rt/paused_clock.h>
 #include <rt/runtime.h>
+#include <rt/sync/mutex.h>
 #include <rt/task.h>
 #include <rt/time.h>
 #include <rt/yield.h>
@@ -334,6 +337,27 @@ Test(await, what_a_throwing_task_owned_is_destroyed_before_the_awaiter_goes_on) 
         cr_assert(counted.made.load_relaxed() > 0);
     });
 }
+
+// ---- what cannot be awaited twice ---------------------------------------------------------------
+
+namespace {
+
+template<typename A>
+constexpr bool is_awaitable_as = rt::detail::is_awaitable_as<A>;
+
+using deadline = decltype(rt::timeout(1ms, ready(1)));
+using lock = decltype(std::declval<rt::mutex&>().lock());
+
+static_assert(is_awaitable_as<task<int>> && !is_awaitable_as<task<int>&>);
+static_assert(is_awaitable_as<deadline> && !is_awaitable_as<deadline&>);
+static_assert(!is_awaitable_as<const task<void>&>);
+static_assert(!is_awaitable_as<decltype(rt::advance_clock(1ms))&>);
+// These may be, as often as one likes, or say by themselves that there is nothing any more.
+static_assert(is_awaitable_as<decltype(rt::sleep(1ms))&>);
+static_assert(is_awaitable_as<lock&>);
+static_assert(is_awaitable_as<rt::join_handle<int>&>);
+
+} // namespace
 
 // ---- tasks that are not run ---------------------------------------------------------------------
 

@@ -44,6 +44,15 @@ inline frame_header* frame_of(void* address) noexcept {
 
 [[noreturn]] RT_API void out_of_memory_for_frame() noexcept;
 
+// What is used up by being awaited says so by a type of this name. It is awaited as a temporary or
+// moved: a second await of the same object would resume a coroutine that has ended.
+template<typename A>
+concept consumed_by_await = requires {
+    typename std::remove_cvref_t<A>::consumed_by_await;
+};
+template<typename A>
+inline constexpr bool is_awaitable_as = !consumed_by_await<A> || !std::is_lvalue_reference_v<A>;
+
 struct promise_base : frame_header {
     promise_base() noexcept = default;
 
@@ -58,6 +67,7 @@ struct promise_base : frame_header {
     template<typename Awaitable>
     [[gnu::always_inline]] Awaitable&&
     await_transform(Awaitable&& awaitable, site at = site::current()) noexcept {
+        static_assert(is_awaitable_as<Awaitable>, "an await consumes it: co_await std::move(task)");
         if constexpr (features::taskdump) {
             await_site = at;
         }

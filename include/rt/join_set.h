@@ -12,8 +12,8 @@
 //
 // Members may be bound to a worker, as by rt::spawn_on and rt::spawn_local: fetches.spawn_on(2, f).
 //
-// Dropping the set aborts its members and does not wait for them; for children that must be gone
-// when a block ends see rt/scope.h.
+// Dropping the set aborts its members and does not wait for them, nor reports what they threw; for
+// children that must be gone when a block ends see rt/scope.h.
 //
 // Threads: a set belongs to one thread at a time; it may be handed over while nobody awaits it.
 #pragma once
@@ -61,7 +61,8 @@ public:
     [[nodiscard]] std::size_t size() const noexcept;
     [[nodiscard]] bool is_empty() const noexcept { return size() == 0; }
 
-    /// Asks every member to unwind. They stay members; those that have ended keep their result.
+    /// Asks every member to unwind. They stay members; those that have ended keep their result, and
+    /// an exception among those that nobody takes counts as handled.
     void abort_all() noexcept;
 
     /// Empties the set; the members go on by themselves, like a task whose join handle is dropped.
@@ -129,7 +130,8 @@ public:
     }
 
     /// Joins all members; yields their values in the order in which they ended.
-    /// Errors: if one throws, or was cancelled, aborts the others and rethrows.
+    /// Errors: if one throws, or was cancelled, aborts the others and rethrows; what others throw
+    /// counts as handled with it.
     [[nodiscard]] task<
         std::conditional_t<std::is_void_v<T>, void, std::vector<detail::slot_value<T>>>>
     join_all() {

@@ -210,8 +210,10 @@ void branch_group::end_child(task_header* child) noexcept {
     } else if (child->ended == outcome::exception) {
         if (decisive_ == nullptr && !child_exception_) {
             child_exception_ = *stored_exception(child);
-            child->state.or_relaxed(state_aborted); // so that drop does not report it as lost
         }
+        // So that drop does not report it as lost: it is rethrown, or comes after one that is. One
+        // that had failed before it could be asked to unwind is no different from one that was.
+        child->state.or_relaxed(state_aborted);
         cancel_members();
     }
     node->drop(child);

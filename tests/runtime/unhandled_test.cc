@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
 // config::unhandled: what an exception does that leaves a task whose join handle is gone.
+#include "base/captured.h"
 #include "support/test.h"
 #include "task/gate.h"
 
+#include <rt/join_set.h>
 #include <rt/runtime.h>
+#include <rt/scope.h>
 #include <rt/spawn.h>
 #include <rt/time.h>
 #include <rt/yield.h>
@@ -17,6 +20,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace {
 
@@ -142,4 +146,116 @@ Test(unhandled, the_environment_decides) {
     census counted;
     rt::runtime runtime(rt::test::with_workers(2));
     cr_assert(outcome_of(runtime, is_shut_down(&counted)) == "as planned");
+}
+
+// ---- several that fail close together -----------------------------------------------------------
+//
+// Eight end before whoever waits for them has its next turn, so that one exception is rethrown and
+// seven have nobody to be rethrown to. They are handled with the first.
+
+namespace {
+
+constexpr int together = 8;
+
+task<void> fails_in_a_scope() {
+    co_await rt::scope::run([](rt::scope& children) -> task<void> {
+        for (int i = 0; i < together; ++i) {
+            children.spawn(throws);
+        }
+        co_return;
+    });
+}
+
+rt::join_set<void> many_that_throw() {
+    rt::join_set<void> members;
+    for (int i = 0; i < together; ++i) {
+        members.spawn(throws);
+    }
+    return members;
+}
+
+task<void> fails_in_a_set() {
+    rt::join_set<void> members = many_that_throw();
+    co_await members.join_all();
+}
+
+task<void> fails_in_a_loop_over_a_set() {
+    rt::join_set<void> members = many_that_throw();
+    while (rt::join_handle<void> ended = co_await members.join_next()) {
+        ended.take();
+    }
+}
+
+// Waits until each has failed.
+task<rt::join_set<void>> failed_members() {
+    rt::join_set<void> members;
+    std::vector<rt::abort_handle> watched;
+    for (int i = 0; i < together; ++i) {
+        watched.push_back(members.spawn(throws));
+    }
+    for (const rt::abort_handle& each : watched) {
+        while (!each.is_finished()) {
+            co_await rt::yield();
+        }
+    }
+    co_return members;
+}
+
+task<bool> catches(task<void> failing) {
+    try {
+        co_await std::move(failing);
+    } catch (const std::runtime_error&) {
+        co_return true;
+    }
+    co_return false;
+}
+
+// Goes on, and gives what has failed the time to be dropped.
+task<bool> handles_all_of_them() {
+    bool all_thrown = true;
+    for (int i = 0; i < 20; ++i) {
+        all_thrown = co_await catches(fails_in_a_scope()) && all_thrown;
+        all_thrown = co_await catches(fails_in_a_set()) && all_thrown;
+        all_thrown = co_await catches(fails_in_a_loop_over_a_set()) && all_thrown;
+        rt::join_set<void> members = co_await failed_members();
+        co_await members.shut_down();
+        members = co_await failed_members(); // and dropped at the end of the round
+        rt::join_set<void> aborted = co_await failed_members();
+        aborted.abort_all();
+        rt::join_handle<void> one = co_await aborted.join_next();
+        try {
+            one.take();
+            all_thrown = false;
+        } catch (const std::runtime_error&) { // those that have ended keep their result
+        }
+    }
+    co_await rt::sleep(std::chrono::milliseconds(1));
+    co_return all_thrown;
+}
+
+task<void> lets_go_of_a_set_that_has_failed() {
+    rt::join_set<void> members = co_await failed_members();
+    members.detach_all();
+}
+
+} // namespace
+
+Test(unhandled, what_fails_together_with_what_is_rethrown_is_handled_with_it) {
+    for (const std::uint32_t workers : flavors) {
+        rt::runtime runtime(with_policy(workers, rt::unhandled_exception::shut_down));
+        cr_assert(runtime.block_on(handles_all_of_them()));
+    }
+    const rt::test::captured got = rt::test::capture([] {
+        rt::runtime runtime(with_policy(2, rt::unhandled_exception::report));
+        cr_assert(runtime.block_on(handles_all_of_them()));
+    });
+    cr_assert(got.has_exited() && got.text.empty(), "%s", got.text.c_str());
+}
+
+Test(unhandled, the_exception_of_a_member_that_was_let_go_is_not_handled) {
+    const rt::test::captured got = rt::test::capture([] {
+        rt::runtime runtime(with_policy(2, rt::unhandled_exception::report));
+        runtime.block_on(lets_go_of_a_set_that_has_failed());
+    });
+    cr_assert(got.has_exited() && got.says("as planned"), "%s", got.text.c_str());
 }

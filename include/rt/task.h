@@ -63,7 +63,10 @@ struct task_promise_base : promise_base {
     task<T> get_return_object() noexcept;
     static task<T> get_return_object_on_allocation_failure() noexcept;
     final_awaiter final_suspend() const noexcept { return {&finish_root<T>}; }
-    void unhandled_exception() noexcept { slot.set_exception(std::current_exception()); }
+    void unhandled_exception() noexcept {
+        refuse_while_unwinding();
+        slot.set_exception(std::current_exception());
+    }
 };
 
 template<typename T>

@@ -9,8 +9,12 @@
 
 #include <rt/detail/cancel.h>
 #include <rt/detail/context.h>
+#include <rt/detail/promise.h>
 
+#include <bit>
 #include <coroutine>
+#include <exception>
+#include <source_location>
 #include <utility>
 
 namespace rt::tasks {
@@ -42,6 +46,16 @@ void recompute_scoped(task_header* task) noexcept {
 
 } // namespace
 
+void destroy_frames(task_header* task, void* frame) noexcept {
+    detail::context& self = detail::this_thread;
+    RT_ASSERT(self.task == task);
+    // A destructor may run another task, of another runtime, on this thread: only a throw of this
+    // one is told apart by it.
+    task_header* const outer = std::exchange(self.unwinding, task);
+    std::coroutine_handle<>::from_address(frame).destroy();
+    self.unwinding = outer;
+}
+
 void* unwind_to_boundary(task_header* task) noexcept {
     cancel_boundary* target = nullptr;
     for (cancel_boundary* b = task->boundary; b != nullptr; b = b->outer) {
@@ -56,7 +70,7 @@ void* unwind_to_boundary(task_header* task) noexcept {
     target->unwound = true;
     if (inner != nullptr) {
         // Inner boundaries unlink themselves while their frames die.
-        std::coroutine_handle<>::from_address(inner).destroy();
+        destroy_frames(task, inner);
     }
     RT_ASSERT(task->boundary == target);
     return target->continuation;
@@ -65,6 +79,30 @@ void* unwind_to_boundary(task_header* task) noexcept {
 } // namespace rt::tasks
 
 namespace rt::detail {
+
+void refuse_while_unwinding() noexcept {
+    const task_header* const task = this_thread.task;
+    if (task == nullptr || task != this_thread.unwinding) {
+        return; // it runs
+    }
+    const auto at = std::bit_cast<std::source_location>(task->spawn_site);
+    const auto end = [&](const char* what) noexcept {
+        base::fatal(
+            "a destructor has thrown while task %llu (spawned at %s:%u) was being cancelled: %s",
+            static_cast<unsigned long long>(task->id.load_relaxed()),
+            at.file_name(),
+            static_cast<unsigned>(at.line()),
+            what
+        );
+    };
+    try {
+        std::rethrow_exception(std::current_exception());
+    } catch (const std::exception& error) {
+        end(error.what());
+    } catch (...) {
+        end("an object that is not a std::exception");
+    }
+}
 
 void push_boundary(cancel_boundary& boundary) noexcept {
     task_header* const task = current_task_or_fatal("rt::timeout");

@@ -12,6 +12,10 @@
 
 namespace rt::tasks {
 
+// Destroys the coroutine `frame` of the running task, and with it all that it awaits, from the
+// inside outwards. Whatever a destructor throws on the way ends the program.
+void destroy_frames(detail::task_header* task, void* frame) noexcept;
+
 // Destroys the inner frames of the outermost boundary that asked for it and returns the coroutine
 // to go on with, or null when none has asked. Requires: the caller owns the task, which is
 // suspended, and its leaf has let go.

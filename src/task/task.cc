@@ -134,7 +134,7 @@ void* unwind(task_header* task) noexcept {
             return next;
         }
     }
-    std::coroutine_handle<>::from_address(task->live.frame).destroy();
+    destroy_frames(task, task->live.frame);
     end_cancelled(task);
     return nullptr;
 }
@@ -155,7 +155,7 @@ void* put_back(task_header* task) noexcept {
 
 void cancel_unstarted(task_header* task) noexcept {
     task_header* const outer = std::exchange(this_thread.task, task);
-    std::coroutine_handle<>::from_address(task->live.frame).destroy();
+    destroy_frames(task, task->live.frame);
     end_cancelled(task);
     this_thread.task = outer;
 }

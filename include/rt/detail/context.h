@@ -54,6 +54,7 @@ struct context {
     // The thread is at its worker's queues or at `newest`, inside a turn: its own signal handler,
     // which would move tasks from there to where others have them, leaves them alone then.
     volatile bool is_using_queues = false;
+    task_header* unwinding = nullptr; // the task whose frames are being destroyed on this thread
 };
 
 extern RT_API constinit thread_local context this_thread __attribute__((tls_model("initial-exec")));

@@ -44,6 +44,12 @@ inline frame_header* frame_of(void* address) noexcept {
 
 [[noreturn]] RT_API void out_of_memory_for_frame() noexcept;
 
+// For unhandled_exception(). What a destructor throws while its frame is being destroyed arrives
+// there as if the coroutine ran: it would go on to its final suspension, resume its awaiter, and
+// have its locals destroyed once more. The compiler offers no way back from there, so it is
+// reported, and the end.
+[[gnu::cold]] RT_API void refuse_while_unwinding() noexcept;
+
 // What is used up by being awaited says so by a type of this name. It is awaited as a temporary or
 // moved: a second await of the same object would resume a coroutine that has ended.
 template<typename A>

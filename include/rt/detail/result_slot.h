@@ -3,7 +3,8 @@
 // Where a coroutine leaves its value or exception, and how a root's result travels through the
 // task header to the join handle.
 //
-// The header has 32 bytes for a result; a larger one is moved to a block of the frame lists.
+// The header has 32 bytes for a result; a larger one is moved to a block of the frame lists. If the
+// move on the way there throws, that exception is the task's result instead.
 // `outcome` in the header says which of value, exception, cancelled it is. Written by the worker
 // before state_complete, read by the join handle after it, by nobody else.
 #pragma once
@@ -33,12 +34,19 @@ public:
 
     result_slot() noexcept {}
     result_slot(result_slot&& other) noexcept {
-        if (other.kind_ == outcome::value) {
-            std::construct_at(std::addressof(value_), std::move(other.value_));
-        } else if (other.kind_ == outcome::exception) {
-            std::construct_at(std::addressof(exception_), std::move(other.exception_));
+        if (other.kind_ == outcome::exception) {
+            set_exception(std::move(other.exception_));
+        } else if (other.kind_ == outcome::value) {
+            if constexpr (std::is_nothrow_move_constructible_v<value_type>) {
+                set_value(std::move(other.value_));
+            } else {
+                try {
+                    set_value(std::move(other.value_));
+                } catch (...) {
+                    set_exception(std::current_exception());
+                }
+            }
         }
-        kind_ = other.kind_;
     }
     result_slot& operator=(result_slot&&) = delete;
     ~result_slot() { clear(); }
@@ -136,17 +144,47 @@ void report_unobserved(task_header* task, const result_slot<T>& slot) noexcept {
     }
 }
 
+inline void store_exception(task_header* task, std::exception_ptr exception) noexcept {
+    task->ended = outcome::exception;
+    ::new (static_cast<void*>(task->result)) std::exception_ptr(std::move(exception));
+}
+
+// Moves a value into the header. Throws what its move does.
+template<typename Value>
+void store_value(
+    task_header* task, Value&& value
+) noexcept(std::is_nothrow_move_constructible_v<Value>) {
+    if constexpr (result_fits<Value>) {
+        ::new (static_cast<void*>(task->result)) Value(std::move(value));
+    } else {
+        struct box {
+            void* memory = allocate_box<Value>();
+            ~box() {
+                if (memory != nullptr) {
+                    deallocate_frame(memory, sizeof(Value));
+                }
+            }
+        } made;
+        ::new (made.memory) Value(std::move(value));
+        task->boxed = std::exchange(made.memory, nullptr);
+    }
+    task->ended = outcome::value;
+}
+
 // Moves `slot` into the header.
 template<typename T>
 void store_result(task_header* task, result_slot<T>&& slot) noexcept {
     using value_type = slot_value<T>;
-    task->ended = slot.kind();
     if (slot.kind() == outcome::exception) [[unlikely]] {
-        ::new (static_cast<void*>(task->result)) std::exception_ptr(slot.exception());
-    } else if constexpr (result_fits<T>) {
-        ::new (static_cast<void*>(task->result)) value_type(std::move(slot.value()));
+        store_exception(task, slot.exception());
+    } else if constexpr (std::is_nothrow_move_constructible_v<value_type>) {
+        store_value(task, std::move(slot.value()));
     } else {
-        task->boxed = ::new (allocate_box<value_type>()) value_type(std::move(slot.value()));
+        try {
+            store_value(task, std::move(slot.value()));
+        } catch (...) {
+            store_exception(task, std::current_exception());
+        }
     }
 }
 

@@ -24,6 +24,7 @@
 #include <rt/detail/bound_spawner.h>
 #include <rt/detail/branches.h>
 #include <rt/detail/config.h>
+#include <rt/detail/frame.h>
 #include <rt/detail/spawner.h>
 #include <rt/detail/suspend.h>
 #include <rt/join.h>
@@ -90,6 +91,10 @@ public:
     template<typename F, typename... Args>
     [[nodiscard]] static task<detail::scope_value<F, Args...>> run(F body, Args... args) {
         using value_type = detail::scope_value<F, Args...>;
+        static_assert(
+            detail::fits_frame<F, Args...>,
+            "coroutine frames are not aligned to more than 16: pass a std::unique_ptr to it"
+        );
         detail::task_header* slot = nullptr;
         detail::branch_group group(detail::group_policy::first_failure, &slot);
         scope self(group);

@@ -17,6 +17,7 @@
 
 #include <rt/detail/config.h>
 #include <rt/detail/context.h>
+#include <rt/detail/frame.h>
 #include <rt/detail/header.h>
 #include <rt/join.h>
 #include <rt/task.h>
@@ -107,6 +108,10 @@ concept task_function = std::invocable<std::decay_t<F>, std::decay_t<Args>...> &
 // The task<T> that runs f(args...) and owns all of them.
 template<typename F, typename... Args>
 requires task_function<F, Args...> task<spawn_value<F, Args...>> make_owned(F&& f, Args&&... args) {
+    static_assert(
+        fits_frame<std::decay_t<F>, std::decay_t<Args>...>,
+        "coroutine frames are not aligned to more than 16: pass a std::unique_ptr to it"
+    );
     if constexpr (is_direct<std::decay_t<F>>()) {
         return std::invoke(std::forward<F>(f), std::forward<Args>(args)...);
     } else {

@@ -22,6 +22,7 @@
 
 #include <rt/detail/cancel.h>
 #include <rt/detail/config.h>
+#include <rt/detail/frame.h>
 #include <rt/task.h>
 
 #include <functional>
@@ -52,6 +53,9 @@ RT_API void* find_local(const void* key) noexcept;
 template<typename T>
 class task_local {
     static_assert(!std::is_reference_v<T> && !std::is_void_v<T>);
+    static_assert(
+        detail::fits_frame<T>, "coroutine frames are not aligned to more than 16: hold a pointer"
+    );
 
 public:
     constexpr task_local() noexcept = default;

@@ -15,6 +15,7 @@
 #include <rt/task.h>
 #include <rt/yield.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -452,3 +453,18 @@ Test(spawn, of_a_task_without_memory_gives_a_handle_that_throws_bad_alloc) {
     });
 }
 #endif
+
+// ---- what a frame can hold ----------------------------------------------------------------------
+
+namespace {
+
+struct alignas(64) padded {
+    int value = 1;
+};
+
+// rt::spawn, rt::scope, rt::task_local and the parts of a join or select refuse the others.
+static_assert(rt::detail::fits_frame<int, std::string, std::max_align_t>);
+static_assert(!rt::detail::fits_frame<int, padded>);
+static_assert(!rt::detail::fits_frame<std::optional<padded>>);
+
+} // namespace

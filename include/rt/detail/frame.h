@@ -32,6 +32,12 @@
 
 namespace rt::detail {
 
+inline constexpr std::size_t frame_alignment = 16;
+// Whether objects of these types may live in a frame. C++20 has no way for a promise to learn of,
+// or to honour, a larger alignment: where a compiler does not say so, what is there is misaligned.
+template<typename... T>
+inline constexpr bool fits_frame = ((alignof(T) <= frame_alignment) && ...);
+
 inline constexpr std::size_t frame_granule = 32;     // neighbours may share a cache line
 inline constexpr std::size_t frame_class_count = 32; // up to 1 KiB; larger frames use malloc
 inline constexpr std::size_t header_class = 32;      // the index of the type-stable class

@@ -19,6 +19,7 @@
 // where it is, which would save the move, but dies with the expression that made it.
 #pragma once
 
+#include <rt/detail/frame.h>
 #include <rt/detail/promise.h>
 #include <rt/task.h>
 
@@ -83,6 +84,9 @@ using part_value = typename value_of_part<std::remove_cv_t<A>>::type;
 
 template<part A>
 task<part_value<A>> run_part(A operation) {
+    static_assert(
+        fits_frame<A>, "coroutine frames are not aligned to more than 16: make it a task"
+    );
     co_return co_await std::move(operation);
 }
 

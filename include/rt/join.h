@@ -15,6 +15,7 @@
 #include <rt/detail/config.h>
 #include <rt/detail/context.h>
 #include <rt/detail/header.h>
+#include <rt/detail/promise.h>
 #include <rt/detail/result_slot.h>
 #include <rt/detail/suspend.h>
 
@@ -177,9 +178,13 @@ public:
     }
 
     // The result of a finished task, or throws what it threw, or join_error if it was cancelled.
-    // Requires: is_finished(); else it aborts with advice. Consumes the handle's task.
-    T take() {
-        if (task_ != nullptr && !is_finished()) [[unlikely]] {
+    // Requires: is_finished(), and that it was not consumed; else it aborts with advice. Consumes
+    // the handle's task.
+    T take(detail::site at = detail::site::current()) {
+        if (task_ == nullptr) [[unlikely]] {
+            detail::throw_for_empty("take() of a join handle", at);
+        }
+        if (!is_finished()) [[unlikely]] {
             forbid_take();
         }
         return take_finished();
@@ -199,9 +204,13 @@ private:
             : handle_(std::move(handle))
             , wait_(handle_) {}
 
-        bool await_ready() const noexcept { return !handle_ || handle_.is_finished(); }
+        bool await_ready() const noexcept { return handle_ && handle_.is_finished(); }
         template<typename Promise>
         bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
+            if (!handle_) [[unlikely]] {
+                detail::refuse_empty("co_await of a join handle", detail::await_site_of(self));
+                return false;
+            }
             return wait_.await_suspend(self);
         }
         T await_resume() { return handle_.take_finished(); }

@@ -171,6 +171,9 @@ private:
     rt::abort_handle start_on(
         detail::scheduler_base * scheduler, task<T> body, detail::site at, const char* name
     ) noexcept {
+        if (!body) [[unlikely]] {
+            detail::refuse_empty("rt::join_set::spawn of a task", at);
+        }
         detail::task_header* const member =
             body ? add(scheduler, body.handle().address(), at, name) : nullptr;
         if (member == nullptr) {

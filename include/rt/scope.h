@@ -111,6 +111,9 @@ public:
         if (thrown != nullptr) {
             std::rethrow_exception(std::move(thrown));
         }
+        if (group.has_failed()) {
+            detail::throw_for_empty("rt::scope::run of a body that returns a task", {});
+        }
         co_return handle.take();
     }
 
@@ -155,6 +158,9 @@ private:
     template<typename T>
     bool
     start_on(detail::scheduler_base* on, task<T> body, detail::site at, const char* name) noexcept {
+        if (!body) [[unlikely]] {
+            detail::refuse_empty("rt::scope::spawn of a task", at);
+        }
         return group_.add_child(std::move(body), on, at, name).id() != 0;
     }
 

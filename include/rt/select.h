@@ -85,7 +85,7 @@ task<join_value<T...>> join_all(site at, task<T>... parts) {
         co_await group;
     }
     if (group.has_failed()) {
-        throw std::bad_alloc();
+        detail::throw_for_empty("rt::join of a task", at);
     }
     std::apply([&](auto&... each) { (rethrow_if(each, group.decisive()), ...); }, handles);
     if constexpr (std::is_void_v<join_value<T...>>) {
@@ -124,7 +124,7 @@ task<std::variant<value_or_unit<T>...>> select_first(site at, bool is_biased, ta
         co_await group;
     }
     if (group.has_failed()) {
-        throw std::bad_alloc();
+        detail::throw_for_empty("rt::select of a task", at);
     }
     co_return take_winner<std::variant<value_or_unit<T>...>>(
         handles, group.decisive(), std::index_sequence_for<T...>{}
@@ -172,7 +172,7 @@ join(std::vector<task<T>> parts, detail::site at = detail::site::current()) {
         co_await group;
     }
     if (group.has_failed()) {
-        throw std::bad_alloc();
+        detail::throw_for_empty("rt::join of a task", at);
     }
     for (join_handle<T>& handle : handles) {
         detail::rethrow_if(handle, group.decisive());
@@ -205,7 +205,7 @@ select(std::vector<task<T>> parts, detail::site at = detail::site::current()) {
         co_await group;
     }
     if (group.has_failed()) {
-        throw std::bad_alloc();
+        detail::throw_for_empty("rt::select of a task", at);
     }
     std::size_t index = 0;
     while (index + 1 < handles.size() && handles[index].header() != group.decisive()) {

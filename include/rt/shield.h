@@ -36,6 +36,9 @@ task<T> run_alone(site at, group_policy policy, bool is_unconstrained, task<T> b
     while (!group.is_done()) {
         co_await group;
     }
+    if (group.has_failed()) {
+        throw_for_empty("rt::shield or rt::unconstrained of a task", at);
+    }
     co_return handle.take();
 }
 

@@ -46,7 +46,8 @@ RT_API scheduler_base* current_scheduler_or_fatal(const char* what, site at) noe
 template<typename T>
 join_handle<T>
 create(scheduler_base* scheduler, task<T>&& body, site at, const char* name) noexcept {
-    if (!body) {
+    if (!body) [[unlikely]] {
+        refuse_empty("a spawn of a task", at);
         return {};
     }
     task_header* const header = create_task(body.handle().address(), scheduler, at, name);

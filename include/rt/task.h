@@ -129,12 +129,17 @@ public:
         return static_cast<bool>(handle_);
     }
 
+    // With the test here, and no way back from await_suspend, an await costs as much as one that
+    // does not tell why a task is empty.
     bool await_ready() const noexcept {
-        return !handle_;
+        return !handle_ && detail::has_run_out_of_memory();
     }
 
     template<typename Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+        if (!handle_) [[unlikely]] {
+            detail::forbid_empty("co_await of a task", detail::await_site_of(parent));
+        }
         detail::set_continuation(handle_.promise(), parent);
         return handle_;
     }

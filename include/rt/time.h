@@ -146,10 +146,14 @@ public:
         : deadline_ns_(other.deadline_ns_)
         , body_(std::move(other.body_)) {}
 
-    bool await_ready() const noexcept { return !body_; }
+    bool await_ready() const noexcept { return false; }
 
     template<typename Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) noexcept {
+        if (!body_) [[unlikely]] {
+            refuse_empty("rt::timeout around a task", await_site_of(self));
+            return self;
+        }
         set_continuation(body_.handle().promise(), self);
         const std::coroutine_handle<> first = body_.handle();
         arm(deadline_ns_, first.address(), self.address());

@@ -86,7 +86,7 @@ task<result<join_value<T...>>> try_join_all(site at, task<result<T>>... parts) {
         co_return std::unexpected(*shared.why);
     }
     if (group.has_failed()) {
-        throw std::bad_alloc();
+        detail::throw_for_empty("rt::try_join of a task", at);
     }
     std::apply([&](auto&... each) { (rethrow_if(each, group.decisive()), ...); }, handles);
     if constexpr (std::is_void_v<join_value<T...>>) {
@@ -135,7 +135,7 @@ try_join(std::vector<task<result<T>>> parts, detail::site at = detail::site::cur
         co_return std::unexpected(*shared.why);
     }
     if (group.has_failed()) {
-        throw std::bad_alloc();
+        detail::throw_for_empty("rt::try_join of a task", at);
     }
     for (auto& handle : handles) {
         detail::rethrow_if(handle, group.decisive());

@@ -390,6 +390,24 @@ void register_thread() noexcept {
 
 } // namespace
 
+namespace {
+
+constinit atomic<bool> has_run_out{false};
+
+// relaxed: whoever asks has what became of the failed allocation, and with it the order.
+void* note_failure(void* block) noexcept {
+    if (block == nullptr) [[unlikely]] {
+        has_run_out.store_relaxed(true);
+    }
+    return block;
+}
+
+} // namespace
+
+bool has_run_out_of_memory() noexcept {
+    return has_run_out.load_relaxed();
+}
+
 // The magazine in use is empty, or there is none.
 void* refill(std::size_t index) noexcept {
     if (!thread_frames.registered) {
@@ -416,13 +434,13 @@ void* refill(std::size_t index) noexcept {
     }
     if (empty == nullptr) {
         void* block = nullptr;
-        return memory::take_blocks(index, &block, 1) == 1 ? block : nullptr;
+        return note_failure(memory::take_blocks(index, &block, 1) == 1 ? block : nullptr);
     }
     empty->count =
         static_cast<std::uint32_t>(memory::take_blocks(index, memory::blocks_of(empty), frame_batch)
         );
     memory::load(list, empty);
-    return list.is_empty() ? nullptr : pop_block(list);
+    return note_failure(list.is_empty() ? nullptr : pop_block(list));
 }
 
 // The magazine in use is full, or there is none.
@@ -457,7 +475,7 @@ void put_back_slow(std::size_t index, void* block) noexcept {
 void* allocate_frame_slow(std::size_t bytes) noexcept {
     const std::size_t index = (bytes - 1) / frame_granule;
     if (frames_from_malloc || index >= frame_class_count) {
-        return std::malloc(bytes);
+        return note_failure(std::malloc(bytes));
     }
     return refill(index);
 }

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "task/task.h"
 
+#include <rt/detail/promise.h>
 #include <rt/join.h>
 
 #include <bit>
@@ -97,6 +98,19 @@ bool join_handle_base::unlisten() const noexcept {
         }
     } while (!task_->state.cas_weak_acq_rel(state, state & ~std::uint64_t{state_listener}));
     return true;
+}
+
+void forbid_empty(const char* what, site at) noexcept {
+    const bool is_known = at.line() != 0; // %.0u of 0 is nothing
+    base::fatal(
+        "%s that is empty%s%s%s%.0u: it never held one, or was awaited, spawned, taken or moved "
+        "from",
+        what,
+        is_known ? ", at " : "",
+        is_known ? at.file_name() : "",
+        is_known ? ":" : "",
+        static_cast<unsigned>(at.line())
+    );
 }
 
 void join_handle_base::forbid_take() const noexcept {

@@ -171,6 +171,10 @@ inline void* allocate_header() noexcept {
 inline void* try_allocate_header() noexcept {
     return allocate_header();
 }
+using ::rt::detail::fits_frame;
+inline bool has_run_out_of_memory() noexcept {
+    return false;
+}
 inline void deallocate_header(void*) noexcept {
     model::check(model_heap.headers_live > 0, "a header was freed twice");
     --model_heap.headers_live;

@@ -2,10 +2,12 @@
 //
 // Join handles: who gets a result, when it is destroyed, and what is left if nobody wants it.
 // Every combination of endings, dropped handles and aborts is in combinations_test.cc.
+#include "base/captured.h"
 #include "support/test.h"
 #include "task/gate.h"
 
 #include <rt/runtime.h>
+#include <rt/select.h>
 #include <rt/spawn.h>
 #include <rt/task.h>
 #include <rt/time.h>
@@ -338,4 +340,81 @@ Test(join, b104_the_result_dies_with_the_handle_or_with_the_task) {
             cr_assert(counted.made.load_relaxed() > 0);
         }
     });
+}
+
+// ---- what is empty ------------------------------------------------------------------------------
+//
+// There is memory, so it is a mistake of the program, which the message says, with its line.
+
+namespace {
+
+task<void> awaits_a_handle_twice() {
+    auto child = rt::spawn(value_after_yield, 5);
+    co_await child;
+    co_await child;
+}
+
+task<void> takes_from_a_handle_twice() {
+    auto child = rt::spawn(value_after_yield, 5);
+    while (!child.is_finished()) {
+        co_await rt::yield();
+    }
+    cr_assert_eq(child.take(), 5);
+    child.take();
+}
+
+task<void> awaits_a_task_that_was_moved_from() {
+    auto first = value_after_yield(5);
+    auto second = std::move(first);
+    co_await std::move(second);
+    co_await std::move(first);
+}
+
+task<void> spawns_a_task_that_was_moved_from() {
+    auto first = value_after_yield(5);
+    auto second = std::move(first);
+    co_await std::move(second);
+    co_await rt::spawn(std::move(first));
+}
+
+task<void> joins_a_task_that_was_moved_from() {
+    auto first = value_after_yield(5);
+    auto second = std::move(first);
+    co_await rt::join(std::move(first), std::move(second));
+}
+
+task<void> bounds_a_task_that_was_moved_from() {
+    auto first = value_after_yield(5);
+    auto second = std::move(first);
+    co_await std::move(second);
+    static_cast<void>(co_await rt::timeout(std::chrono::seconds(1), std::move(first)));
+}
+
+struct misuse {
+    task<void> (*body)();
+    const char* text;
+    bool has_line;
+};
+
+constexpr misuse misuses[] = {
+    {awaits_a_handle_twice, "co_await of a join handle that is empty", true},
+    {takes_from_a_handle_twice, "take() of a join handle that is empty", true},
+    {awaits_a_task_that_was_moved_from, "co_await of a task that is empty", true},
+    {spawns_a_task_that_was_moved_from, "a spawn of a task that is empty", true},
+    {joins_a_task_that_was_moved_from, "rt::join of a task that is empty", false},
+    {bounds_a_task_that_was_moved_from, "rt::timeout around a task that is empty", true},
+};
+
+} // namespace
+
+Test(join, what_is_empty_by_mistake_ends_the_program_with_the_line) {
+    for (const misuse& each : misuses) {
+        const rt::test::captured got = rt::test::capture([&] {
+            rt::runtime runtime(rt::test::with_workers(1));
+            runtime.block_on(each.body());
+        });
+        cr_assert(got.was_aborted(), "%s", each.text);
+        cr_assert(got.says(each.text), "%s", got.text.c_str());
+        cr_assert(!each.has_line || got.says("join_test.cc:"), "%s", got.text.c_str());
+    }
 }

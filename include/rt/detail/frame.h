@@ -91,6 +91,8 @@ extern RT_API constinit thread_local frame_cache thread_frames
 RT_API void* allocate_frame_slow(std::size_t bytes) noexcept;
 RT_API void deallocate_frame_slow(void* block, std::size_t bytes) noexcept;
 RT_API void* refill(std::size_t index) noexcept;
+// Whether any of them has ever returned null in this process. Threads: any.
+[[nodiscard, gnu::cold]] RT_API bool has_run_out_of_memory() noexcept;
 // Puts a block back when there is no room for it.
 RT_API void put_back_slow(std::size_t index, void* block) noexcept;
 

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <new>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -28,6 +29,22 @@ namespace rt::detail {
 // because a frame must stay readable byte by byte by an observer of another process.
 static_assert(sizeof(std::source_location) == sizeof(void*));
 using site = std::source_location;
+
+// What is empty, a task or the handle of one, was used up or moved from, unless memory has run out
+// (rt/detail/frame.h): an exception that says "no memory" would mislead. `what` is a phrase such as
+// "co_await of a task"; `at` may be no place at all.
+[[noreturn, gnu::cold]] RT_API void forbid_empty(const char* what, site at) noexcept;
+
+inline void refuse_empty(const char* what, site at) noexcept {
+    if (!has_run_out_of_memory()) {
+        forbid_empty(what, at);
+    }
+}
+
+[[noreturn]] inline void throw_for_empty(const char* what, site at) {
+    refuse_empty(what, at);
+    throw std::bad_alloc();
+}
 
 struct frame_header {
     std::uintptr_t continuation = 0; // address of the awaiting coroutine, bit 0: not an rt frame
@@ -80,6 +97,16 @@ struct promise_base : frame_header {
         return std::forward<Awaitable>(awaitable);
     }
 };
+
+// The line of the co_await at which `self` is; no place if nobody has noted it.
+template<typename Promise>
+site await_site_of(std::coroutine_handle<Promise> self) noexcept {
+    if constexpr (features::taskdump && std::is_base_of_v<frame_header, Promise>) {
+        return self.promise().await_site;
+    } else {
+        return {};
+    }
+}
 
 // Notes who awaits `child`, for the way back and for dumps.
 template<typename Promise>

@@ -24,10 +24,8 @@
 #include <rt/time_limit.h>
 #include <rt/yield.h>
 
-#include <cerrno>
 #include <concepts>
 #include <coroutine>
-#include <cstddef>
 #include <cstdint>
 #include <new>
 #include <type_traits>
@@ -179,105 +177,6 @@ private:
     std::uint64_t seen_ = 0;
 };
 
-/// The sending end. Copyable. One that was moved from is closed.
-template<typename T>
-class sender {
-public:
-    sender() noexcept = default;
-    sender(const sender& other) noexcept
-        : core_(other.core_) {
-        if (core_ != nullptr) {
-            core_->add_sender();
-        }
-    }
-    sender(sender&& other) noexcept
-        : core_(std::exchange(other.core_, nullptr)) {}
-    sender& operator=(sender other) noexcept {
-        std::swap(core_, other.core_);
-        return *this;
-    }
-    ~sender() {
-        if (core_ != nullptr) {
-            core_->drop_sender();
-        }
-    }
-
-    /// Replaces the value and tells the receivers; never waits. Threads: any.
-    /// Errors: errc::closed when there is no receiver (see send_always); ENOMEM. The value stays
-    /// then.
-    template<typename U = T>
-    requires std::is_constructible_v<T, U> result<void> send(U&& value) {
-        if (is_closed()) {
-            return failure(errc::closed, "watch send");
-        }
-        return send_always(std::forward<U>(value));
-    }
-
-    /// The same whether or not there is a receiver. Requires: a channel.
-    template<typename U = T>
-    requires std::is_constructible_v<T, U> result<void> send_always(U&& value) {
-        auto* const node = detail::shared_value<T>::create(std::forward<U>(value));
-        if (node == nullptr) {
-            return failure(ENOMEM, "watch send");
-        }
-        static_cast<void>(core_->replace(node, nullptr));
-        return {};
-    }
-
-    /// Changes a copy of the value with `change(T&)` and sends it. When another sender is faster it
-    /// begins again with that one's value, so `change` may be called more than once.
-    /// Requires: a channel. Threads: any. Errors: ENOMEM.
-    template<std::invocable<T&> F>
-    requires std::copy_constructible<T> result<void> update(F change) {
-        for (;;) {
-            const ref<T> old = borrow();
-            auto* const node = detail::shared_value<T>::create(*old);
-            if (node == nullptr) {
-                return failure(ENOMEM, "watch update");
-            }
-            ref<T> made(node); // gives it back if `change` throws
-            change(node->value);
-            if (core_->replace(node, old.value_)) {
-                made.value_ = nullptr;
-                return {};
-            }
-        }
-    }
-
-    /// The present value. Requires: a channel.
-    [[nodiscard]] ref<T> borrow() const noexcept {
-        std::uint64_t ignored = 0;
-        return ref<T>(core_->current(ignored));
-    }
-    /// A receiver that has seen the present value. Requires: a channel.
-    [[nodiscard]] receiver<T> subscribe() const noexcept {
-        core_->add_receiver();
-        return receiver<T>(core_, core_->version());
-    }
-
-    /// Waits until there is no receiver. Requires: awaited in a task. Cancel: safe.
-    [[nodiscard("nothing is waited for until this is awaited")]] detail::watch_closed_wait
-    closed() noexcept {
-        return detail::watch_closed_wait(core_);
-    }
-    /// Whether there is no receiver.
-    [[nodiscard]] bool is_closed() const noexcept {
-        return core_ == nullptr || core_->receivers() == 0;
-    }
-    [[nodiscard]] std::size_t receiver_count() const noexcept {
-        return core_ == nullptr ? 0 : core_->receivers();
-    }
-
-private:
-    template<typename V, typename U>
-    requires std::is_constructible_v<V, U>
-    friend ends<V> channel(U&& first);
-    explicit sender(detail::watch_core* core) noexcept
-        : core_(core) {}
-
-    detail::watch_core* core_ = nullptr;
-};
-
 template<typename T, typename U>
 requires std::is_constructible_v<T, U> ends<T> channel(U&& first) {
     auto* const node = detail::shared_value<T>::create(std::forward<U>(first));
@@ -292,3 +191,5 @@ requires std::is_constructible_v<T, U> ends<T> channel(U&& first) {
 }
 
 } // namespace rt::watch
+
+#include <rt/sync/watch_sender.h>

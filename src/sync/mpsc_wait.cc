@@ -101,7 +101,7 @@ const sync_wait_type mpsc_send_wait::wait_type{
 
 bool mpsc_send_wait::enroll(sync_wait* waiter) noexcept {
     auto* const self = static_cast<mpsc_send_wait*>(waiter);
-    return self->core()->enroll_sender(self);
+    return self->core() != nullptr && self->core()->enroll_sender(self);
 }
 
 wait_node::cancel_result mpsc_send_wait::withdraw(wait_node* node) noexcept {
@@ -162,7 +162,7 @@ const sync_wait_type mpsc_receive_wait::wait_type{&enroll, &withdraw, wait_kind:
 
 bool mpsc_receive_wait::enroll(sync_wait* waiter) noexcept {
     auto* const self = static_cast<mpsc_receive_wait*>(waiter);
-    return self->core()->enroll_receiver(self);
+    return self->core() != nullptr && self->core()->enroll_receiver(self);
 }
 
 wait_node::cancel_result mpsc_receive_wait::withdraw(wait_node* node) noexcept {

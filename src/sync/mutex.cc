@@ -71,13 +71,8 @@ void mutex::hand_over() noexcept {
 }
 
 mutex::guard mutex::blocking_lock(time_limit limit) noexcept {
-    if (!try_acquire()) {
-        lock_awaiter wait(this);
-        if (!wait.block(limit)) {
-            return {};
-        }
-    }
-    return guard(this);
+    lock_awaiter wait(this);
+    return wait.block(limit, [this] { return try_acquire(); }) ? guard(this) : guard();
 }
 
 } // namespace rt

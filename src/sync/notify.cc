@@ -129,7 +129,7 @@ void notify::notify_waiters() noexcept {
 
 bool notify::blocking_wait(time_limit limit) noexcept {
     notified_awaiter wait = notified();
-    return try_consume(wait.seen_) || wait.block(limit);
+    return wait.block(limit, [&] { return try_consume(wait.seen_); });
 }
 
 } // namespace rt

@@ -177,13 +177,14 @@ void sync_wait::wake(sync_wait* waiter) noexcept {
     ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
 }
 
-bool sync_wait::block(time_limit limit) noexcept {
-    if (this_thread.task != nullptr) [[unlikely]] {
-        base::fatal(
-            "a blocking_ function (%s) inside a task would stop its worker: use co_await",
-            text_of(type_->kind)
-        );
-    }
+void sync_wait::refuse_to_block() const noexcept {
+    base::fatal(
+        "a blocking_ function (%s) inside a task would stop its worker: use co_await",
+        text_of(type_->kind)
+    );
+}
+
+bool sync_wait::block_slow(time_limit limit) noexcept {
     std::construct_at(&signal_, 0U);
     if (!type_->enroll(this)) {
         return true;

@@ -35,6 +35,7 @@
 
 #include <rt/detail/atomic.h>
 #include <rt/detail/config.h>
+#include <rt/detail/context.h>
 #include <rt/detail/header.h>
 #include <rt/detail/promise.h>
 #include <rt/detail/suspend.h>
@@ -59,11 +60,27 @@ struct sync_wait_type {
 
 class sync_wait : public wait_node {
 public:
-    // Blocks the calling thread until the operation is done. Aborts with advice inside a task.
+    // What every blocking_ function is: blocks the calling thread until the operation is done.
+    // Aborts with advice inside a task, also if the operation could be done at once: what has never
+    // had to wait in a test would abort, or stop a worker, under load.
     void block() noexcept { static_cast<void>(block(time_limit())); }
     // The same, but no longer than until `limit` passes. False: it has, and the operation has not
     // been done (rule 6).
-    [[nodiscard]] RT_API bool block(time_limit limit) noexcept;
+    [[nodiscard]] bool block(time_limit limit) noexcept {
+        return block(limit, [] { return false; });
+    }
+    // The same, with an attempt that costs less than enroll.
+    template<typename Attempt>
+    [[nodiscard]] bool block(time_limit limit, Attempt attempt) noexcept {
+        forbid_in_task();
+        return attempt() || block_slow(limit);
+    }
+    // The check by itself, for what does more than that.
+    void forbid_in_task() const noexcept {
+        if (this_thread.task != nullptr) [[unlikely]] {
+            refuse_to_block();
+        }
+    }
 
     // Rules 2 and 4: the waiter may be gone when this returns. REQUIRES: no lock held.
     RT_API static void wake(sync_wait* waiter) noexcept;
@@ -112,6 +129,8 @@ private:
         sync_wait* waiter;
     };
 
+    [[noreturn]] RT_API void refuse_to_block() const noexcept;
+    [[nodiscard]] RT_API bool block_slow(time_limit limit) noexcept;
     [[nodiscard]] bool enroll_and_commit(void* self) noexcept;
     static void retry(void* frame) noexcept;
 

@@ -103,20 +103,16 @@ public:
     /// The same as recv, for threads that run no task: the thread sleeps. Aborts inside a task.
     /// Errors: errc::timed_out once `limit` has passed, too.
     [[nodiscard]] result<T> blocking_recv(time_limit limit = {}) noexcept {
-        if (core_ != nullptr) {
-            receive_awaiter wait(core_);
-            if (!wait.block(limit)) {
-                return failure(errc::timed_out, "mpsc receive");
-            }
+        receive_awaiter wait(core_);
+        if (!wait.block(limit)) {
+            return failure(errc::timed_out, "mpsc receive");
         }
         return take(core_);
     }
     /// The same for recv_many.
     [[nodiscard]] std::size_t blocking_recv_many(std::vector<T>& into, std::size_t limit) {
-        if (core_ != nullptr && limit != 0) {
-            receive_many_awaiter wait(core_, into, limit);
-            wait.block();
-        }
+        receive_many_awaiter wait(core_, into, limit);
+        static_cast<void>(wait.block(time_limit(), [limit] { return limit == 0; }));
         return take_many(core_, into, limit);
     }
 

@@ -121,7 +121,7 @@ public:
     /// inside a task. Errors: errc::timed_out once `limit` has passed, too.
     [[nodiscard]] result<permit<T>> blocking_reserve(time_limit limit = {}) noexcept {
         reserve_awaiter wait(hold_.get());
-        if (hold_ && !wait.block(limit)) {
+        if (!wait.block(limit)) {
             return failure(errc::timed_out, "mpsc reserve");
         }
         return wait.await_resume();
@@ -129,7 +129,7 @@ public:
     [[nodiscard]] result<permits<T>>
     blocking_reserve_many(std::uint32_t count, time_limit limit = {}) noexcept {
         reserve_many_awaiter wait(hold_.get(), count);
-        if (hold_ && count != 0 && !wait.block(limit)) {
+        if (!wait.block(limit, [count] { return count == 0; })) {
             return failure(errc::timed_out, "mpsc reserve");
         }
         return wait.await_resume();
@@ -139,9 +139,7 @@ public:
     template<typename U = T>
     requires std::is_constructible_v<T, U> result<void> blocking_send(U&& value) {
         send_awaiter wait(hold_.get(), std::in_place, std::forward<U>(value));
-        if (hold_) {
-            wait.block();
-        }
+        wait.block();
         return wait.await_resume();
     }
     /// The same, until `limit` passes: it waits for room and sends the value then.

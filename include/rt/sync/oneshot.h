@@ -156,11 +156,9 @@ public:
     /// The same as recv, for threads that run no task: the thread sleeps. Aborts inside a task.
     /// Errors: errc::timed_out once `limit` has passed, too; the value can still be received.
     [[nodiscard]] result<T> blocking_recv(time_limit limit = {}) noexcept {
-        if (state_ != nullptr && !state_->is_settled()) {
-            receive_awaiter wait(state_);
-            if (!wait.block(limit)) {
-                return failure(errc::timed_out, "oneshot receive");
-            }
+        receive_awaiter wait(state_);
+        if (!wait.block(limit)) {
+            return failure(errc::timed_out, "oneshot receive");
         }
         return take(state_);
     }

@@ -131,13 +131,9 @@ public:
 private:
     template<typename Guard>
     [[nodiscard]] Guard block(std::uint32_t permits, time_limit limit) noexcept {
-        if (!pool_.try_acquire(permits)) {
-            detail::permit_wait wait(detail::permit_wait::rwlock_type, &pool_, permits);
-            if (!wait.block(limit)) {
-                return {};
-            }
-        }
-        return Guard(&pool_);
+        detail::permit_wait wait(detail::permit_wait::rwlock_type, &pool_, permits);
+        return wait.block(limit, [&] { return pool_.try_acquire(permits); }) ? Guard(&pool_)
+                                                                             : Guard();
     }
 
     detail::permit_pool pool_;

@@ -205,11 +205,9 @@ public:
     /// The same as acquire, for threads that run no task: the thread sleeps. Aborts inside a task.
     /// An empty permit once `limit` has passed, too.
     [[nodiscard]] permit blocking_acquire(std::uint32_t count = 1, time_limit limit = {}) noexcept {
-        if (!pool_.try_acquire(count)) {
-            acquire_awaiter wait(&pool_, count);
-            return wait.block(limit) ? wait.await_resume() : permit();
-        }
-        return {&pool_, count};
+        acquire_awaiter wait(&pool_, count);
+        return wait.block(limit, [&] { return pool_.try_acquire(count); }) ? wait.await_resume()
+                                                                           : permit();
     }
     [[nodiscard]] permit blocking_acquire(time_limit limit) noexcept {
         return blocking_acquire(1, limit);

@@ -123,9 +123,10 @@ public:
     }
 
     /// The same for threads that run no task: the thread sleeps as long as it does not hold. Aborts
-    /// inside a task then. Errors: errc::timed_out once `limit` has passed, too.
+    /// inside a task. Errors: errc::timed_out once `limit` has passed, too.
     template<std::predicate<const T&> F>
     result<ref<T>> blocking_wait_for(F condition, time_limit limit = {}) {
+        changed_awaiter(*this).forbid_in_task();
         for (;;) {
             ref<T> value = borrow_and_update();
             if (value && condition(*value)) {

@@ -166,6 +166,7 @@ bool broadcast_wait::enroll(sync_wait* waiter) noexcept {
     if (core->has_news(self->position_)) {
         return false;
     }
+    self->use_.begin();
     core->waiters_.push_back(waiter);
     return true;
 }

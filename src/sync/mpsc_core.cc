@@ -7,6 +7,7 @@
 // of the lock, makes a block, and looks at everything again.
 #include "base/assert.h"
 
+#include <rt/detail/channel_end.h>
 #include <rt/detail/frame.h>
 #include <rt/detail/mpsc_core.h>
 
@@ -18,6 +19,8 @@ namespace rt::detail {
 namespace {
 
 constexpr std::uint32_t pooled_alignment = 16; // what allocate_frame gives
+
+constexpr char mpsc_receiver_text[] = "an rt::mpsc::receiver";
 
 } // namespace
 
@@ -63,7 +66,10 @@ void mpsc_core::drop_sender() noexcept {
         return;
     }
     sync_guard hold(lock_);
-    RT_ASSERT(reserved_ == 0 && waiting_.is_empty());
+    RT_ASSERT(reserved_ == 0); // each permit has a share
+    if (!waiting_.is_empty() || !closed_waiters_.is_empty()) [[unlikely]] {
+        gone_in_use("the last rt::mpsc sender");
+    }
     is_abandoned_ = true;
     sync_wait* const receiver = std::exchange(receiver_, nullptr);
     hold.unlock();
@@ -99,8 +105,11 @@ void mpsc_core::orphan() noexcept {
             left = values_.cells;
         }
         // acq_rel: release pairs with publish; acquire, of the value, if it was published.
-        if (cell->state.exchange_acq_rel(orphaned) == published) {
+        const std::uint32_t before = cell->state.exchange_acq_rel(orphaned);
+        if (before == published) {
             values_.destroy(cell);
+        } else if (before == awaited) [[unlikely]] {
+            gone_in_use(mpsc_receiver_text);
         }
         cell = following(cell);
         --left;
@@ -111,6 +120,9 @@ void mpsc_core::refuse(bool is_gone) noexcept {
     wake_list refused;
     {
         const sync_guard hold(lock_);
+        if (is_gone && receiver_ != nullptr) [[unlikely]] {
+            gone_in_use(mpsc_receiver_text);
+        }
         is_closed_ = true;
         is_gone_ = is_gone;
         while (!waiting_.is_empty()) {

@@ -6,9 +6,16 @@
 // and the pointer to the waiter included, and the one that frees the state comes after everybody.
 #include "base/assert.h"
 
+#include <rt/detail/channel_end.h>
 #include <rt/detail/oneshot_core.h>
 
 namespace rt::detail {
+namespace {
+
+constexpr char oneshot_sender_text[] = "an rt::oneshot::sender";
+constexpr char oneshot_receiver_text[] = "an rt::oneshot::receiver";
+
+} // namespace
 
 bool oneshot_core::publish() noexcept {
     std::uint32_t word = word_.load_relaxed();
@@ -19,6 +26,9 @@ bool oneshot_core::publish() noexcept {
         }
         // release: pairs with is_settled and take_value; acquire: with set_unless, of receiver_.
     } while (!word_.cas_weak_acq_rel(word, word | has_value | sender_gone));
+    if ((word & sender_waits) != 0) [[unlikely]] {
+        gone_in_use(oneshot_sender_text); // rule 5
+    }
     if ((word & receiver_waits) != 0) {
         sync_wait::wake(receiver_); // rule 2
     }
@@ -29,6 +39,9 @@ void oneshot_core::drop_sender() noexcept {
     // release: pairs with is_settled; acquire: with set_unless, and with drop_receiver (rule 1).
     const std::uint32_t word = word_.or_acq_rel(sender_gone);
     RT_DEBUG_ASSERT((word & sender_gone) == 0);
+    if ((word & (refused | sender_waits)) == sender_waits) [[unlikely]] {
+        gone_in_use(oneshot_sender_text); // rule 5
+    }
     if ((word & receiver_gone) != 0) {
         destroy_(this, false);
     } else if ((word & receiver_waits) != 0) {
@@ -50,6 +63,9 @@ void oneshot_core::drop_receiver() noexcept {
         // release: pairs with drop_sender (rule 1) and is_refused; acquire: with both ends' last.
         word = word_.or_acq_rel(receiver_gone | refused);
         if ((word & sender_gone) == 0) {
+            if ((word & receiver_waits) != 0) [[unlikely]] {
+                gone_in_use(oneshot_receiver_text); // rule 5
+            }
             if ((word & (refused | sender_waits)) == sender_waits) {
                 sync_wait::wake(sender_); // rule 3
             }

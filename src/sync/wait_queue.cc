@@ -111,8 +111,12 @@ bool wait_list::remove(sync_wait* waiter) noexcept {
     return true;
 }
 
-void wait_list::destroyed_in_use() noexcept {
-    base::fatal("an object of rt/sync was destroyed while tasks or threads wait on it");
+void wait_list::destroyed_in_use() const noexcept {
+    base::fatal(
+        "an object of rt/sync (%s) was destroyed while a task or thread waits on it, but it must "
+        "outlive the wait: make it live longer, or abort the task and await its join handle first",
+        text_of(first_->type_->kind)
+    );
 }
 
 void wake_list::add_all(wait_list& from) noexcept {

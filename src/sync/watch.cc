@@ -4,6 +4,7 @@
 //
 // Threads: any. Values are given up outside the lock, because their destructors are user code; a
 // reader that still refers to one keeps it.
+#include <rt/detail/channel_end.h>
 #include <rt/detail/watch_core.h>
 
 #include <new>
@@ -30,6 +31,9 @@ void watch_core::drop_sender() noexcept {
     wake_list ready;
     {
         const sync_guard hold(lock_);
+        if (!unwatched_.is_empty()) [[unlikely]] {
+            gone_in_use("the last rt::watch::sender");
+        }
         version_.or_release(closed); // release: pairs with is_closed
         ready.add_all(changed_);
     }
@@ -90,6 +94,7 @@ bool watch_changed_wait::enroll(sync_wait* waiter) noexcept {
     if (self->is_settled()) {
         return false;
     }
+    self->use_.begin();
     self->core()->changed_.push_back(waiter);
     return true;
 }

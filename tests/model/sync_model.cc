@@ -20,6 +20,7 @@
 #include "sync/wait_queue.cc"
 #undef sync_lock
 #undef syscall
+#include "sync/channel_end.cc"
 #include "sync/mpsc_core.cc"
 #include "sync/mpsc_wait.cc"
 #include "sync/mutex.cc"

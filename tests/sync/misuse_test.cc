@@ -12,6 +12,7 @@
 #include <rt/sync.h>
 
 #include <chrono>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,10 @@ rt::task<void> calls(void (*function)()) {
 
 captured in_a_task(void (*function)()) {
     return rt::test::capture([function] { rt::block_on(single(), calls(function)); });
+}
+
+captured in_main(rt::task<void> (*function)()) {
+    return rt::test::capture([function] { rt::block_on(single(), function()); });
 }
 
 void expect_blocking_refused(void (*function)(), const char* kind) {
@@ -145,4 +150,223 @@ Test(misuse, a_task_must_not_block_for_a_condition_that_holds) {
         },
         "(receive)"
     );
+}
+
+// ---- what a task waits on is destroyed ----------------------------------------------------------
+
+namespace {
+
+rt::task<void> receives(rt::oneshot::receiver<int>* rx) {
+    static_cast<void>(co_await *rx);
+}
+rt::task<void> receives(rt::broadcast::receiver<int>* rx) {
+    static_cast<void>(co_await rx->recv());
+}
+rt::task<void> receives(rt::watch::receiver<int>* rx) {
+    static_cast<void>(co_await rx->changed());
+}
+rt::task<void> receives(rt::mpsc::receiver<int>* rx) {
+    static_cast<void>(co_await rx->recv());
+}
+rt::task<void> sends(rt::mpsc::sender<int>* tx) {
+    static_cast<void>(co_await tx->send(2));
+}
+rt::task<void> reserves(rt::mpsc::sender<int>* tx) {
+    static_cast<void>(co_await tx->reserve());
+}
+template<typename Sender>
+rt::task<void> waits_for_the_end(Sender* tx) {
+    co_await tx->closed();
+}
+
+// Begins `wait` on `end`, then does `harm` to the end. A task that was not stopped says so.
+template<typename End>
+rt::task<void> harms(End end, rt::task<void> (*wait)(End*), void (*harm)(std::unique_ptr<End>&)) {
+    auto held = std::make_unique<End>(std::move(end));
+    const auto waiter = rt::spawn(wait, held.get());
+    co_await rt::test::until_waiting(waiter);
+    harm(held);
+    ::_exit(0); // and not into what is broken by now
+}
+
+template<typename End>
+void destroys(std::unique_ptr<End>& held) {
+    held.reset();
+}
+template<typename End>
+void assigns(std::unique_ptr<End>& held) {
+    *held = End();
+}
+template<typename End>
+void moves_from(std::unique_ptr<End>& held) {
+    const End other = std::move(*held);
+}
+
+void expect_seen(const captured& child, const char* what) {
+    cr_expect(child.was_aborted(), "%s went through: %s", what, child.text.c_str());
+    cr_expect(child.says(what), "%s: %s", what, child.text.c_str());
+    cr_expect(child.says("must outlive the wait"), "%s", child.text.c_str());
+}
+
+} // namespace
+
+Test(misuse, oneshot_receiver_destroyed_under_its_waiter) {
+    expect_seen(
+        in_main([]() -> rt::task<void> {
+            auto [tx, rx] = rt::oneshot::channel<int>();
+            co_await harms(std::move(rx), &receives, &destroys);
+        }),
+        "oneshot"
+    );
+}
+
+Test(misuse, oneshot_sender_destroyed_or_used_up_under_its_waiter) {
+    using end = rt::oneshot::sender<int>;
+    expect_seen(
+        in_main([]() -> rt::task<void> {
+            auto [tx, rx] = rt::oneshot::channel<int>();
+            co_await harms(std::move(tx), &waits_for_the_end<end>, &destroys);
+        }),
+        "oneshot"
+    );
+    expect_seen(
+        in_main([]() -> rt::task<void> {
+            auto [tx, rx] = rt::oneshot::channel<int>();
+            co_await harms<end>(
+                std::move(tx),
+                &waits_for_the_end<end>,
+                [](std::unique_ptr<end>& held) { static_cast<void>(held->send(1)); }
+            );
+        }),
+        "oneshot"
+    );
+}
+
+Test(misuse, mpsc_receiver_destroyed_under_its_waiter) {
+    expect_seen(
+        in_main([]() -> rt::task<void> {
+            auto [tx, rx] = rt::mpsc::channel<int>(1);
+            co_await harms(std::move(rx), &receives, &destroys);
+        }),
+        "mpsc"
+    );
+}
+
+Test(misuse, last_mpsc_sender_destroyed_under_its_waiter) {
+    using end = rt::mpsc::sender<int>;
+    expect_seen(
+        in_main([]() -> rt::task<void> {
+            auto [tx, rx] = rt::mpsc::channel<int>(1);
+            static_cast<void>(tx.try_send(1));
+            co_await harms(std::move(tx), &sends, &destroys);
+        }),
+        "mpsc"
+    );
+    expect_seen(
+        in_main([]() -> rt::task<void> {
+            auto [tx, rx] = rt::mpsc::channel<int>(1);
+            static_cast<void>(tx.try_send(1));
+            co_await harms(std::move(tx), &reserves, &assigns);
+        }),
+        "mpsc"
+    );
+    expect_seen(
+        in_main([]() -> rt::task<void> {
+            auto [tx, rx] = rt::mpsc::channel<int>(1);
+            co_await harms(std::move(tx), &waits_for_the_end<end>, &destroys);
+        }),
+        "mpsc"
+    );
+}
+
+Test(misuse, broadcast_receiver_gone_under_its_waiter) {
+    using end = rt::broadcast::receiver<int>;
+    static void (*harm)(std::unique_ptr<end>&);
+    for (auto* each : {&destroys<end>, &assigns<end>, &moves_from<end>}) {
+        harm = each;
+        expect_seen(
+            in_main([]() -> rt::task<void> {
+                auto [tx, rx] = rt::broadcast::channel<int>(1);
+                const end other = tx.subscribe();
+                co_await harms(std::move(rx), &receives, harm);
+            }),
+            "broadcast"
+        );
+    }
+}
+
+Test(misuse, watch_receiver_gone_under_its_waiter) {
+    using end = rt::watch::receiver<int>;
+    static void (*harm)(std::unique_ptr<end>&);
+    for (auto* each : {&destroys<end>, &assigns<end>, &moves_from<end>}) {
+        harm = each;
+        expect_seen(
+            in_main([]() -> rt::task<void> {
+                auto [tx, rx] = rt::watch::channel<int>(1);
+                const end other = tx.subscribe();
+                co_await harms(std::move(rx), &receives, harm);
+            }),
+            "watch"
+        );
+    }
+}
+
+Test(misuse, last_watch_sender_destroyed_under_its_waiter) {
+    using end = rt::watch::sender<int>;
+    expect_seen(
+        in_main([]() -> rt::task<void> {
+            auto [tx, rx] = rt::watch::channel<int>(1);
+            co_await harms(std::move(tx), &waits_for_the_end<end>, &destroys);
+        }),
+        "watch"
+    );
+}
+
+Test(misuse, lock_destroyed_under_its_waiter_says_which_kind) {
+    expect_seen(
+        in_main([]() -> rt::task<void> {
+            auto news = std::make_unique<rt::notify>();
+            const auto waiter = rt::spawn(
+                [](rt::notify* on) -> rt::task<void> { co_await on->notified(); }, news.get()
+            );
+            co_await rt::test::until_waiting(waiter);
+            news.reset();
+        }),
+        "notify"
+    );
+}
+
+// An end goes after its wait, however that has ended: the count of waits is not left behind.
+Test(misuse, end_that_was_waited_on_before_may_go) {
+    rt::block_on(single(), []() -> rt::task<void> {
+        auto [tx, rx] = rt::watch::channel<int>(1);
+        auto [sender, receiver] = rt::broadcast::channel<int>(1);
+        {
+            auto held = std::make_unique<rt::watch::receiver<int>>(rx);
+            auto other = std::make_unique<rt::broadcast::receiver<int>>(sender.subscribe());
+            auto waiter = rt::spawn(
+                [](rt::watch::receiver<int>* from) -> rt::task<void> {
+                    auto wait = from->changed();
+                    static_cast<void>(co_await wait);
+                    *from = {}; // `wait` is still there
+                },
+                held.get()
+            );
+            auto cancelled = rt::spawn(
+                [](rt::broadcast::receiver<int>* from) -> rt::task<void> {
+                    static_cast<void>(co_await from->recv());
+                },
+                other.get()
+            );
+            co_await rt::test::until_waiting(waiter);
+            co_await rt::test::until_waiting(cancelled);
+            static_cast<void>(tx.send(2));
+            co_await std::move(waiter);
+            cancelled.abort();
+            cr_assert(co_await rt::test::was_cancelled(std::move(cancelled)));
+        }
+        cr_assert(rx.has_changed());
+        cr_assert_eq(sender.receiver_count(), 1U);
+        cr_assert(static_cast<bool>(receiver));
+    }());
 }

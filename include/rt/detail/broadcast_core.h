@@ -16,6 +16,7 @@
 #pragma once
 
 #include <rt/detail/atomic.h>
+#include <rt/detail/channel_end.h>
 #include <rt/detail/config.h>
 #include <rt/detail/shared_value.h>
 #include <rt/detail/sync_lock.h>
@@ -89,12 +90,14 @@ private:
     atomic<std::uint32_t> holds_{2}; // all senders together, and each receiver
 };
 
-// Waits until there is something to receive at `position`, the receiver's when the wait begins.
+// Waits until there is something to receive at `position`, the receiver's when the wait begins;
+// `waits` counts those on the receiver.
 class RT_API broadcast_wait : public sync_wait {
 public:
-    broadcast_wait(broadcast_core* core, const std::uint64_t& position) noexcept
+    broadcast_wait(broadcast_core* core, const std::uint64_t& position, end_waits& waits) noexcept
         : sync_wait(wait_type, core)
-        , position_(position) {}
+        , position_(position)
+        , use_(waits) {}
 
     bool await_ready() noexcept {
         return core() == nullptr || (take_budget() && core()->has_news(position_));
@@ -103,6 +106,9 @@ public:
     bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
         return suspend(self.address());
     }
+
+protected:
+    void end_use() noexcept { use_.end(); }
 
 private:
     static const sync_wait_type wait_type;
@@ -114,6 +120,7 @@ private:
     }
 
     const std::uint64_t& position_;
+    end_wait use_; // of the receiver
 };
 
 } // namespace rt::detail

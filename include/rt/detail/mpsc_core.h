@@ -32,6 +32,8 @@
 //         but not published; whoever publishes an orphaned cell destroys the value itself. Nothing
 //         is claimed any more then. So a value never outlives its receiver: it may hold the sender
 //         of a reply that somebody waits for.
+// Rule 6. A receiver that leaves while it waits itself, and a last sender that does while senders
+//         wait, end the program.
 //
 // Rejected: a lock-free claim. It would save no read-modify-write (the lock is one, the claim would
 // be one), and the reclaiming of blocks would need a protocol of its own.

@@ -19,6 +19,8 @@
 // Rule 3. Who sets refused first and sees sender_waits wakes the sender, once, likewise.
 // Rule 4. A waiter gives up by clearing its bit, and can no more do so once sender_gone, or refused
 //         for the sender, is set: its wake-up is in flight.
+// Rule 5. An end that goes while its own waiter's bit is set, and nobody has woken that one, ends
+//         the program: the waiter refers to the state, which the other end may free from then on.
 //
 // Lock-free, because this is four words of memory per request of a server; the lock would be a
 // fifth, and each of the two ends would take it twice.

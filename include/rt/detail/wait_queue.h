@@ -179,7 +179,7 @@ public:
 private:
     friend class wake_list;
 
-    [[noreturn]] RT_API static void destroyed_in_use() noexcept;
+    [[noreturn]] RT_API void destroyed_in_use() const noexcept;
 
     sync_wait* first_ = nullptr;
     sync_wait* last_ = nullptr;

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <rt/detail/atomic.h>
+#include <rt/detail/channel_end.h>
 #include <rt/detail/config.h>
 #include <rt/detail/shared_value.h>
 #include <rt/detail/sync_lock.h>
@@ -75,18 +76,22 @@ private:
 };
 
 // Waits until the version is another one than `seen`, or the senders are gone. `seen` is the
-// receiver's, as it is when the wait begins.
+// receiver's, as it is when the wait begins; `waits` counts those on the receiver.
 class RT_API watch_changed_wait : public sync_wait {
 public:
-    watch_changed_wait(watch_core* core, const std::uint64_t& seen) noexcept
+    watch_changed_wait(watch_core* core, const std::uint64_t& seen, end_waits& waits) noexcept
         : sync_wait(wait_type, core)
-        , seen_(seen) {}
+        , seen_(seen)
+        , use_(waits) {}
 
     bool await_ready() noexcept { return core() == nullptr || (take_budget() && is_settled()); }
     template<typename Promise>
     bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
         return suspend(self.address());
     }
+
+protected:
+    void end_use() noexcept { use_.end(); }
 
 private:
     static const sync_wait_type wait_type;
@@ -99,6 +104,7 @@ private:
     }
 
     const std::uint64_t& seen_;
+    end_wait use_; // of the receiver
 };
 
 // Waits until there is no receiver.

@@ -60,12 +60,15 @@ public:
     public:
         using broadcast_wait::await_ready;
         using broadcast_wait::await_suspend;
-        received<T> await_resume() { return target_.try_recv(); }
+        received<T> await_resume() {
+            this->end_use();
+            return target_.try_recv();
+        }
 
     private:
         friend class receiver;
         explicit receive_awaiter(receiver& target) noexcept
-            : broadcast_wait(target.core_, target.position_)
+            : broadcast_wait(target.core_, target.position_, target.waits_)
             , target_(target) {}
 
         receiver& target_;
@@ -74,14 +77,18 @@ public:
     receiver() noexcept = default;
     receiver(receiver&& other) noexcept
         : core_(std::exchange(other.core_, nullptr))
-        , position_(other.position_) {}
+        , position_(other.position_) {
+        other.waits_.forbid(name);
+    }
     receiver& operator=(receiver&& other) noexcept {
         receiver old(std::move(*this));
+        other.waits_.forbid(name);
         core_ = std::exchange(other.core_, nullptr);
         position_ = other.position_;
         return *this;
     }
     ~receiver() {
+        waits_.forbid(name);
         if (core_ != nullptr) {
             core_->drop_receiver(position_);
         }
@@ -141,6 +148,8 @@ private:
         : core_(core)
         , position_(position) {}
 
+    static constexpr char name[] = "an rt::broadcast::receiver";
+
     static received<T> take(const detail::broadcast_find& found) {
         // Gives the hold back, also when the copy throws.
         struct holder {
@@ -159,6 +168,7 @@ private:
 
     detail::broadcast_core* core_ = nullptr;
     std::uint64_t position_ = 0;
+    detail::end_waits waits_;
 };
 
 /// The sending end. Copyable. One that was moved from is closed.

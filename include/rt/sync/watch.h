@@ -58,12 +58,15 @@ public:
     public:
         using watch_changed_wait::await_ready;
         using watch_changed_wait::await_suspend;
-        result<void> await_resume() noexcept { return target_.settle(); }
+        result<void> await_resume() noexcept {
+            this->end_use();
+            return target_.settle();
+        }
 
     private:
         friend class receiver;
         explicit changed_awaiter(receiver& target) noexcept
-            : watch_changed_wait(target.core_, target.seen_)
+            : watch_changed_wait(target.core_, target.seen_, target.waits_)
             , target_(target) {}
 
         receiver& target_;
@@ -79,13 +82,17 @@ public:
     }
     receiver(receiver&& other) noexcept
         : core_(std::exchange(other.core_, nullptr))
-        , seen_(other.seen_) {}
+        , seen_(other.seen_) {
+        other.waits_.forbid(name);
+    }
     receiver& operator=(receiver other) noexcept {
+        waits_.forbid(name);
         std::swap(core_, other.core_);
         std::swap(seen_, other.seen_);
         return *this;
     }
     ~receiver() {
+        waits_.forbid(name);
         if (core_ != nullptr) {
             core_->drop_receiver();
         }
@@ -165,6 +172,8 @@ private:
         : core_(core)
         , seen_(seen) {}
 
+    static constexpr char name[] = "an rt::watch::receiver";
+
     // It may have changed and been seen by another part of the same task since the wake-up.
     result<void> settle() noexcept {
         if (!has_changed() && (core_ == nullptr || core_->is_closed())) {
@@ -176,6 +185,7 @@ private:
 
     detail::watch_core* core_ = nullptr;
     std::uint64_t seen_ = 0;
+    detail::end_waits waits_;
 };
 
 template<typename T, typename U>

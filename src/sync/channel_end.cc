@@ -17,4 +17,20 @@ void gone_in_use(const char* what) noexcept {
     );
 }
 
+void no_channel(const char* call) noexcept {
+    base::fatal(
+        "%s of an end that was moved from, or was never part of a channel: call it before the "
+        "move, "
+        "or on the end that it was moved to",
+        call
+    );
+}
+
+void no_value() noexcept {
+    base::fatal(
+        "an rt::watch::ref that refers to no value was dereferenced: it was moved from, or it was "
+        "borrowed from an end that was; ask `if (ref)` first"
+    );
+}
+
 } // namespace rt::detail

@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -369,4 +370,68 @@ Test(misuse, end_that_was_waited_on_before_may_go) {
         cr_assert_eq(sender.receiver_count(), 1U);
         cr_assert(static_cast<bool>(receiver));
     }());
+}
+
+// ---- ends that were moved from ------------------------------------------------------------------
+
+namespace {
+
+void expect_no_channel(void (*function)(), const char* call) {
+    const captured child = rt::test::capture(function);
+    cr_expect(child.was_aborted(), "%s went through: %s", call, child.text.c_str());
+    cr_expect(child.says(call), "%s: %s", call, child.text.c_str());
+    cr_expect(child.says("moved from"), "%s", child.text.c_str());
+}
+
+} // namespace
+
+Test(misuse, watch_sender_that_was_moved_from_is_closed) {
+    auto [tx, rx] = rt::watch::channel<int>(1);
+    const auto other = std::move(tx);
+    cr_assert_not(static_cast<bool>(tx));
+    cr_assert(tx.send(2).error().is(rt::errc::closed));
+    cr_assert(tx.send_always(2).error().is(rt::errc::closed));
+    cr_assert(tx.update([](int& value) { ++value; }).error().is(rt::errc::closed));
+    cr_assert_not(static_cast<bool>(tx.borrow()));
+    cr_assert_eq(tx.receiver_count(), 0U);
+    cr_assert_eq(*other.borrow(), 1);
+    cr_assert_not(rx.has_changed());
+}
+
+Test(misuse, no_receiver_is_made_by_an_end_that_was_moved_from) {
+    expect_no_channel(
+        [] { static_cast<void>(rt::watch::sender<int>().subscribe()); },
+        "rt::watch::sender::subscribe()"
+    );
+    expect_no_channel(
+        [] {
+            auto [tx, rx] = rt::broadcast::channel<int>(1);
+            const auto other = std::move(tx);
+            static_cast<void>(tx.subscribe());
+        },
+        "rt::broadcast::sender::subscribe()"
+    );
+    expect_no_channel(
+        [] {
+            auto [tx, rx] = rt::broadcast::channel<int>(1);
+            const auto other = std::move(rx);
+            static_cast<void>(rx.resubscribe());
+        },
+        "rt::broadcast::receiver::resubscribe()"
+    );
+}
+
+Test(misuse, reference_to_no_value_is_not_looked_through) {
+    expect_no_channel(
+        [] { static_cast<void>(*rt::watch::receiver<int>().borrow() + 1); }, "rt::watch::ref"
+    );
+    expect_no_channel(
+        [] {
+            auto [tx, rx] = rt::watch::channel<std::string>("value");
+            auto value = rx.borrow();
+            const auto other = std::move(value);
+            static_cast<void>(value->size());
+        },
+        "rt::watch::ref"
+    );
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What the ends of channels have in common: that nobody waits on one which goes away. That is an
-// error of the program, and ends it with advice.
+// What the ends of channels have in common: that nobody waits on one which goes away, and that one
+// which was moved from has no channel. Both are errors of the program, and end it with advice.
 //
 // Most channels see by themselves that an end goes while its wait stands in a list: there is one
 // receiver, or no sender is left. Those with many receivers know who waits, but not on which of
@@ -24,6 +24,10 @@ namespace rt::detail {
 
 // Ends the program: `what` has gone while somebody waits on it.
 [[noreturn]] RT_API void gone_in_use(const char* what) noexcept;
+// Ends the program: `call` of an end without a channel cannot return anything.
+[[noreturn]] RT_API void no_channel(const char* call) noexcept;
+// Ends the program: an empty rt::watch::ref was looked through.
+[[noreturn]] RT_API void no_value() noexcept;
 
 class end_waits {
 public:

@@ -130,8 +130,11 @@ public:
         return try_recv();
     }
 
-    /// A receiver of what is sent from now on. Requires: a channel.
+    /// A receiver of what is sent from now on. Aborts if this one was moved from.
     [[nodiscard]] receiver resubscribe() const noexcept {
+        if (core_ == nullptr) [[unlikely]] {
+            detail::no_channel("rt::broadcast::receiver::resubscribe()");
+        }
         return receiver(core_, core_->subscribe());
     }
 
@@ -213,8 +216,11 @@ public:
         return reached;
     }
 
-    /// A receiver of what is sent from now on. Requires: a channel. Threads: any.
+    /// A receiver of what is sent from now on. Aborts if this sender was moved from. Threads: any.
     [[nodiscard]] receiver<T> subscribe() const noexcept {
+        if (core_ == nullptr) [[unlikely]] {
+            detail::no_channel("rt::broadcast::sender::subscribe()");
+        }
         return receiver<T>(core_, core_->subscribe());
     }
 

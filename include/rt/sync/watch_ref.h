@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
 // rt::watch::ref: a counted reference to one value of a watch channel. Included by rt/sync/watch.h.
+//
+// An empty one comes from an end that was moved from. To look through it is checked each time: that
+// is one comparison beside a load that may miss the cache.
 #pragma once
 
+#include <rt/detail/channel_end.h>
 #include <rt/detail/shared_value.h>
 
+#include <memory>
 #include <utility>
 
 namespace rt::watch {
@@ -14,7 +19,8 @@ class sender;
 template<typename T>
 class receiver;
 
-/// One value, counted: it lives as long as somebody refers to it. Copyable; any thread.
+/// One value, counted: it lives as long as somebody refers to it. Copyable; any thread. To look
+/// through an empty one aborts.
 template<typename T>
 class ref {
 public:
@@ -37,8 +43,13 @@ public:
         }
     }
 
-    [[nodiscard]] const T& operator*() const noexcept { return value_->value; }
-    [[nodiscard]] const T* operator->() const noexcept { return &value_->value; }
+    [[nodiscard]] const T& operator*() const noexcept {
+        if (value_ == nullptr) [[unlikely]] {
+            detail::no_value();
+        }
+        return value_->value;
+    }
+    [[nodiscard]] const T* operator->() const noexcept { return std::addressof(**this); }
     explicit operator bool() const noexcept { return value_ != nullptr; }
 
 private:

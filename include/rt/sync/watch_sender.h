@@ -6,6 +6,7 @@
 // update makes a copy, and begins again if another sender has put one in place meanwhile.
 #pragma once
 
+#include <rt/detail/channel_end.h>
 #include <rt/detail/shared_value.h>
 #include <rt/detail/watch_core.h>
 #include <rt/result.h>
@@ -57,9 +58,13 @@ public:
         return send_always(std::forward<U>(value));
     }
 
-    /// The same whether or not there is a receiver. Requires: a channel.
+    /// The same whether or not there is a receiver. Errors: errc::closed of a sender that was moved
+    /// from; ENOMEM.
     template<typename U = T>
     requires std::is_constructible_v<T, U> result<void> send_always(U&& value) {
+        if (core_ == nullptr) {
+            return failure(errc::closed, "watch send");
+        }
         auto* const node = detail::shared_value<T>::create(std::forward<U>(value));
         if (node == nullptr) {
             return failure(ENOMEM, "watch send");
@@ -70,9 +75,12 @@ public:
 
     /// Changes a copy of the value with `change(T&)` and sends it. When another sender is faster it
     /// begins again with that one's value, so `change` may be called more than once.
-    /// Requires: a channel. Threads: any. Errors: ENOMEM.
+    /// Threads: any. Errors: errc::closed of a sender that was moved from; ENOMEM.
     template<std::invocable<T&> F>
     requires std::copy_constructible<T> result<void> update(F change) {
+        if (core_ == nullptr) {
+            return failure(errc::closed, "watch update");
+        }
         for (;;) {
             const ref<T> old = borrow();
             auto* const node = detail::shared_value<T>::create(*old);
@@ -88,13 +96,16 @@ public:
         }
     }
 
-    /// The present value. Requires: a channel.
+    /// The present value; an empty reference from a sender that was moved from.
     [[nodiscard]] ref<T> borrow() const noexcept {
         std::uint64_t ignored = 0;
-        return ref<T>(core_->current(ignored));
+        return core_ == nullptr ? ref<T>() : ref<T>(core_->current(ignored));
     }
-    /// A receiver that has seen the present value. Requires: a channel.
+    /// A receiver that has seen the present value. Aborts if this sender was moved from.
     [[nodiscard]] receiver<T> subscribe() const noexcept {
+        if (core_ == nullptr) [[unlikely]] {
+            detail::no_channel("rt::watch::sender::subscribe()");
+        }
         core_->add_receiver();
         return receiver<T>(core_, core_->version());
     }
@@ -111,6 +122,7 @@ public:
     [[nodiscard]] std::size_t receiver_count() const noexcept {
         return core_ == nullptr ? 0 : core_->receivers();
     }
+    explicit operator bool() const noexcept { return core_ != nullptr; }
 
 private:
     template<typename V, typename U>

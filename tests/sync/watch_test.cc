@@ -8,12 +8,16 @@
 #include <rt/runtime.h>
 #include <rt/sync/watch.h>
 #include <rt/time.h>
+#include <rt/yield.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -188,6 +192,72 @@ Test(watch, update_loses_no_change_of_another_sender) {
         each.join();
     }
     cr_assert_eq(*rx.borrow(), 8000L);
+}
+
+Test(watch, update_if_tells_the_receivers_only_of_a_change) {
+    rt::block_on(single(), []() -> rt::task<void> {
+        auto [tx, rx] = rt::watch::channel<int>(5);
+        auto waiter = rt::spawn(changed, std::ref(rx));
+        co_await until_waiting(waiter);
+        const auto at_most = [](int limit) {
+            return [limit](int& value) {
+                return std::exchange(value, std::min(value, limit)) > limit;
+            };
+        };
+        const rt::result<bool> same = tx.update_if(at_most(5));
+        cr_assert(same && !*same);
+        co_await rt::yield();
+        cr_assert(rt::test::is_waiting(waiter), "nobody was woken");
+        cr_assert_eq(*tx.borrow(), 5);
+        const rt::result<bool> smaller = tx.update_if(at_most(3));
+        cr_assert(smaller && *smaller);
+        cr_assert(co_await waiter);
+        cr_assert_eq(*rx.borrow(), 3);
+    }());
+}
+
+Test(watch, update_if_drops_what_was_changed_without_saying_so) {
+    auto [tx, rx] = rt::watch::channel<counted>(counted(1));
+    const auto sent = tx.update_if([](counted& value) {
+        value = counted(2);
+        return false;
+    });
+    cr_assert(sent && !*sent);
+    cr_assert_not(rx.has_changed());
+    cr_assert_eq(rx.borrow()->number(), 1);
+    cr_assert_eq(counted::alive.load_relaxed(), 1, "the copy is gone");
+}
+
+Test(watch, exception_of_a_change_changes_nothing_for_the_receivers) {
+    auto [tx, rx] = rt::watch::channel<counted>(counted(1));
+    const auto fails = [](counted& value) -> bool {
+        value = counted(2);
+        throw std::runtime_error("as planned");
+    };
+    cr_assert_throw(static_cast<void>(tx.update_if(fails)), std::runtime_error);
+    cr_assert_throw(static_cast<void>(tx.update(fails)), std::runtime_error);
+    cr_assert_not(rx.has_changed());
+    cr_assert_eq(rx.borrow()->number(), 1);
+    cr_assert_eq(counted::alive.load_relaxed(), 1, "the copies are gone");
+}
+
+Test(watch, update_if_begins_again_with_the_value_of_a_faster_sender) {
+    auto [tx, rx] = rt::watch::channel<int>(1);
+    auto other = tx;
+    int calls = 0;
+    const rt::result<bool> sent = tx.update_if([&](int& value) {
+        if (++calls == 1) {
+            cr_assert(other.send(10));
+        }
+        ++value;
+        return true;
+    });
+    cr_assert(sent && *sent);
+    cr_assert_eq(calls, 2);
+    cr_assert_eq(*rx.borrow(), 11);
+    cr_assert(
+        rt::watch::sender<int>().update_if([](int&) { return true; }).error() == rt::errc::closed
+    );
 }
 
 Test(watch, cancelled_wait_can_be_repeated) {

@@ -16,6 +16,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <type_traits>
 #include <utility>
 
@@ -75,9 +76,24 @@ public:
 
     /// Changes a copy of the value with `change(T&)` and sends it. When another sender is faster it
     /// begins again with that one's value, so `change` may be called more than once.
-    /// Threads: any. Errors: errc::closed of a sender that was moved from; ENOMEM.
+    /// Threads: any. Errors: errc::closed of a sender that was moved from; ENOMEM. Throws what
+    /// `change` and copying throw; nothing is sent then.
     template<std::invocable<T&> F>
     requires std::copy_constructible<T> result<void> update(F change) {
+        const result<bool> sent = update_if([&change](T& value) {
+            static_cast<void>(change(value));
+            return true;
+        });
+        if (!sent) {
+            return std::unexpected(sent.error());
+        }
+        return {};
+    }
+
+    /// The same, for a `change(T&)` that says whether there is anything to send: when it returns
+    /// false its copy is dropped, and no receiver is told. Whether it was sent.
+    template<std::predicate<T&> F>
+    requires std::copy_constructible<T> result<bool> update_if(F change) {
         if (core_ == nullptr) {
             return failure(errc::closed, "watch update");
         }
@@ -87,11 +103,13 @@ public:
             if (node == nullptr) {
                 return failure(ENOMEM, "watch update");
             }
-            ref<T> made(node); // gives it back if `change` throws
-            change(node->value);
+            ref<T> made(node); // gives it back unless it is sent
+            if (!change(node->value)) {
+                return false;
+            }
             if (core_->replace(node, old.value_)) {
                 made.value_ = nullptr;
-                return {};
+                return true;
             }
         }
     }

@@ -140,21 +140,22 @@ task<std::variant<value_or_unit<T>...>> select_first(site at, bool is_biased, ta
 template<detail::part... A>
 requires(sizeof...(A) > 0)
     [[nodiscard]] task<detail::join_value<detail::part_value<A>...>> join(A&&... parts) {
-    return detail::join_all(detail::site::current(), detail::as_task(std::move(parts))...);
+    return detail::join_all(detail::site::current(), detail::as_task(std::forward<A>(parts))...);
 }
 
 /// Runs all parts until the first has ended, with a value or an exception, which is rethrown; then
 /// cancels the others and waits until they have unwound. Yields a std::variant whose index() is the
-/// winner's. Parts that have lost take nothing: what they were woken for stays, or goes back.
+/// winner's. Parts that have lost take nothing: what they were woken for stays, or goes back. A
+/// join handle that is passed by name keeps its task then.
 template<detail::part... A>
 requires(sizeof...(A) > 0) [[nodiscard]] auto select(A&&... parts) {
     const auto at = detail::site::current();
-    return detail::select_first(at, false, detail::as_task(std::move(parts))...);
+    return detail::select_first(at, false, detail::as_task(std::forward<A>(parts))...);
 }
 template<detail::part... A>
 requires(sizeof...(A) > 0) [[nodiscard]] auto select(biased_t /*order*/, A&&... parts) {
     const auto at = detail::site::current();
-    return detail::select_first(at, true, detail::as_task(std::move(parts))...);
+    return detail::select_first(at, true, detail::as_task(std::forward<A>(parts))...);
 }
 
 /// The same for any number of parts of one type; yields their values in the order of the parts.

@@ -53,7 +53,7 @@ template<detail::part A>
 [[nodiscard]] task<detail::part_value<A>>
 shield(A&& body, detail::site at = detail::site::current()) {
     return detail::run_alone(
-        at, detail::group_policy::shielded, false, detail::as_task(std::move(body))
+        at, detail::group_policy::shielded, false, detail::as_task(std::forward<A>(body))
     );
 }
 
@@ -65,7 +65,7 @@ template<detail::part A>
 [[nodiscard]] task<detail::part_value<A>>
 unconstrained(A&& body, detail::site at = detail::site::current()) {
     return detail::run_alone(
-        at, detail::group_policy::first_failure, true, detail::as_task(std::move(body))
+        at, detail::group_policy::first_failure, true, detail::as_task(std::forward<A>(body))
     );
 }
 

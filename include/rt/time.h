@@ -185,16 +185,18 @@ private:
 // up, the task's innermost operation inside `body` is asked to stop, the frames of `body` are
 // destroyed and the result is errc::timed_out. A body that finishes first wins, even if the
 // deadline has passed. An operation that completes while it is being cancelled delivers its result.
+// A join handle that is passed by name keeps its task when the time is up.
 template<typename Rep, typename Period, detail::part A>
 [[nodiscard]] detail::timeout_awaiter<detail::part_value<A>>
 timeout(std::chrono::duration<Rep, Period> duration, A&& body) {
-    return {detail::deadline_after(detail::to_ns(duration)), detail::as_task(std::move(body))};
+    return {
+        detail::deadline_after(detail::to_ns(duration)), detail::as_task(std::forward<A>(body))};
 }
 
 template<detail::part A>
 [[nodiscard]] detail::timeout_awaiter<detail::part_value<A>>
 timeout_at(clock::time_point deadline, A&& body) {
-    return {detail::to_ns(deadline.time_since_epoch()), detail::as_task(std::move(body))};
+    return {detail::to_ns(deadline.time_since_epoch()), detail::as_task(std::forward<A>(body))};
 }
 
 } // namespace rt

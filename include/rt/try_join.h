@@ -111,7 +111,7 @@ requires(sizeof...(A) > 0)
         A&&... parts
     ) {
     return detail::try_join_all<detail::fallible_value<A>...>(
-        detail::site::current(), detail::as_task(std::move(parts))...
+        detail::site::current(), detail::as_task(std::forward<A>(parts))...
     );
 }
 

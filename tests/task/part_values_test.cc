@@ -13,17 +13,20 @@
 #include <rt/runtime.h>
 #include <rt/scope.h>
 #include <rt/select.h>
+#include <rt/shield.h>
 #include <rt/spawn.h>
 #include <rt/sync.h>
 #include <rt/time.h>
 #include <rt/try_join.h>
 #include <rt/yield.h>
 
+#include <cerrno>
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -40,7 +43,8 @@ template<typename A>
 constexpr bool is_part = rt::detail::part<A>;
 
 static_assert(is_part<rt::mutex::lock_awaiter> && !is_part<rt::mutex::lock_awaiter&>);
-static_assert(is_part<rt::join_handle<int>> && !is_part<rt::join_handle<int>&>);
+static_assert(is_part<rt::join_handle<int>> && is_part<rt::join_handle<int>&>);
+static_assert(!is_part<const rt::join_handle<int>&>, "its result could not be taken");
 static_assert(is_part<rt::oneshot::receiver<int>>);
 static_assert(!is_part<gate::waiter>, "it cannot be moved");
 static_assert(!is_part<int>);
@@ -195,4 +199,119 @@ task<void> takes_constants() {
 
 Test(part_values, may_be_constant) {
     rt::block_on(rt::test::single(), takes_constants());
+}
+
+// ---- join handles by name -----------------------------------------------------------------------
+
+namespace {
+
+task<int> five_after(gate* opened) {
+    co_await opened->wait();
+    co_return 5;
+}
+
+task<int> throws_after(gate* opened) {
+    co_await opened->wait();
+    throw std::runtime_error("as planned");
+}
+
+task<rt::result<int>> fails_after(gate* opened) {
+    co_await opened->wait();
+    co_return rt::failure(EIO, "test");
+}
+
+task<void> a_deadline_leaves_the_task_to_its_handle() {
+    gate at;
+    rt::join_handle<int> child = rt::spawn(five_after, &at);
+    const std::uint64_t id = child.id();
+    for (int round = 0; round < 3; ++round) {
+        const rt::result<int> late = co_await rt::timeout(0s, child);
+        cr_assert(late.error().is_timed_out());
+        cr_assert(child && child.id() == id && !child.is_finished());
+    }
+    at.open();
+    const rt::result<int> in_time = co_await rt::timeout(1h, child);
+    cr_assert(in_time && *in_time == 5);
+    cr_assert_not(static_cast<bool>(child), "the result was taken");
+}
+
+task<void> a_lost_part_leaves_the_task_to_its_handle() {
+    gate never;
+    gate at;
+    rt::join_handle<int> slow = rt::spawn(five_after, &never);
+    rt::join_handle<int> quick = rt::spawn(five_after, &at);
+    co_await until_waiting(quick);
+    at.open();
+    const auto first = co_await rt::select(slow, quick, rt::sleep(1h));
+    cr_assert_eq(first.index(), 1);
+    cr_assert(slow && !quick);
+    slow.abort();
+    cr_assert(co_await rt::test::was_cancelled(std::move(slow)));
+}
+
+// The task has ended, and the part that was begun for it has not had its turn.
+task<void> a_part_that_loses_to_one_that_is_ready_takes_nothing() {
+    rt::join_handle<int> ended = rt::spawn(five);
+    while (!ended.is_finished()) {
+        co_await rt::yield();
+    }
+    const auto first = co_await rt::select(rt::biased, ready_number{6}, ended);
+    cr_assert_eq(first.index(), 0);
+    cr_assert(ended);
+    cr_assert_eq(ended.take(), 5);
+}
+
+task<void> an_exception_comes_through_and_keeps_the_others() {
+    gate at;
+    gate never;
+    rt::join_handle<int> bad = rt::spawn(throws_after, &at);
+    rt::join_handle<int> good = rt::spawn(five_after, &never);
+    co_await until_waiting(bad);
+    at.open();
+    bool is_thrown = false;
+    try {
+        co_await rt::join(bad, good);
+    } catch (const std::runtime_error&) {
+        is_thrown = true;
+    }
+    cr_assert(is_thrown && !bad && good);
+    rt::join_handle<rt::result<int>> failed = rt::spawn(fails_after, &at);
+    const auto both = co_await rt::try_join(failed, rt::timeout(1h, good));
+    cr_assert(both.error() == rt::error(EIO, "") && !failed && good && !good.is_finished());
+    never.open();
+    cr_assert_eq(co_await rt::shield(good), 5);
+    rt::join_handle<void> nothing = rt::spawn([]() -> task<void> { co_return; });
+    cr_assert(co_await rt::timeout(1h, nothing));
+    cr_assert_not(static_cast<bool>(nothing));
+}
+
+// Cancelled while it waits for a handle of its own caller: the caller has it still.
+task<void> waits_in_time(rt::join_handle<int>* child) {
+    static_cast<void>(co_await rt::timeout(1h, *child));
+}
+task<void> a_cancelled_wait_leaves_the_task_to_its_handle() {
+    gate at;
+    rt::join_handle<int> child = rt::spawn(five_after, &at);
+    rt::join_handle<void> waiter = rt::spawn(waits_in_time, &child);
+    co_await until_waiting(waiter);
+    waiter.abort();
+    cr_assert(co_await rt::test::was_cancelled(std::move(waiter)));
+    at.open();
+    cr_assert_eq(co_await std::move(child), 5);
+}
+
+} // namespace
+
+Test(part_values, a_handle_by_name_keeps_its_task_when_the_time_is_up) {
+    on_each_flavor_run(&a_deadline_leaves_the_task_to_its_handle);
+    on_each_flavor_run(&a_cancelled_wait_leaves_the_task_to_its_handle);
+}
+
+Test(part_values, a_handle_by_name_keeps_its_task_when_the_part_has_lost) {
+    on_each_flavor_run(&a_lost_part_leaves_the_task_to_its_handle);
+    on_each_flavor_run(&a_part_that_loses_to_one_that_is_ready_takes_nothing);
+}
+
+Test(part_values, a_handle_by_name_gives_what_the_task_has_thrown) {
+    on_each_flavor_run(&an_exception_comes_through_and_keeps_the_others);
 }

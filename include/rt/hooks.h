@@ -10,6 +10,7 @@
 #pragma once
 
 #include <rt/detail/config.h>
+#include <rt/task_label.h>
 
 #include <chrono>
 #include <cstdint>
@@ -20,10 +21,11 @@
 namespace rt {
 
 /// What a task's hooks are told. The name is null if the task has none; it and the place outlive
-/// the task.
+/// the task. The label is a copy; around a turn it is the one that the task had before.
 struct task_info {
     std::uint64_t id = 0;
     const char* name = nullptr;
+    task_label label;
     std::source_location spawned_at;
     /// Around a turn, with config::schedule_latency: how long the task was ready before it, from
     /// its spawn, wake-up, cancellation or yield on. Around a turn that goes on after one inside of

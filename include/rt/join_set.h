@@ -70,7 +70,8 @@ public:
 
 protected:
     // Makes a task of `scheduler` a member. Null when memory is exhausted.
-    task_header* add(scheduler_base* scheduler, void* frame, site at, const char* name) noexcept;
+    task_header* add(scheduler_base* scheduler, void* frame, titled how) noexcept;
+    task_header* add(scheduler_base* scheduler, void* frame, const spawn_options* how) noexcept;
     // A member that has ended, taken out of the set; null if there is none now.
     task_header* take_ended() noexcept;
 
@@ -97,6 +98,8 @@ protected:
     };
 
 private:
+    template<typename How>
+    task_header* add_member(scheduler_base* scheduler, void* frame, How how) noexcept;
     void close() noexcept;
 
     drop_function drop_;
@@ -162,20 +165,22 @@ private:
     friend class detail::spawner<join_set<T>>;
     friend class detail::bound_spawner<join_set<T>>;
 
-    rt::abort_handle start(task<T> body, detail::site at, const char* name) noexcept {
+    template<typename How>
+    rt::abort_handle start(task<T> body, How how) noexcept {
         return start_on(
-            detail::current_scheduler_or_fatal("rt::join_set::spawn", at), std::move(body), at, name
+            detail::current_scheduler_or_fatal("rt::join_set::spawn", detail::site_of(how)),
+            std::move(body),
+            how
         );
     }
     // An empty handle, with id 0, says that memory is exhausted: nothing was started.
-    rt::abort_handle start_on(
-        detail::scheduler_base * scheduler, task<T> body, detail::site at, const char* name
-    ) noexcept {
+    template<typename How>
+    rt::abort_handle start_on(detail::scheduler_base * scheduler, task<T> body, How how) noexcept {
         if (!body) [[unlikely]] {
-            detail::refuse_empty("rt::join_set::spawn of a task", at);
+            detail::refuse_empty("rt::join_set::spawn of a task", detail::site_of(how));
         }
         detail::task_header* const member =
-            body ? add(scheduler, body.handle().address(), at, name) : nullptr;
+            body ? add(scheduler, body.handle().address(), how) : nullptr;
         if (member == nullptr) {
             return {};
         }

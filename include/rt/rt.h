@@ -26,6 +26,7 @@
 #include <rt/spawn_on.h>
 #include <rt/sync.h>
 #include <rt/task.h>
+#include <rt/task_label.h>
 #include <rt/task_local.h>
 #include <rt/task_name.h>
 #include <rt/time.h>

@@ -56,7 +56,7 @@ RT_API void forbid_nested_block_on(site at) noexcept;
 template<typename T>
 T block_on(engine::core& core, task<T> body, site at) {
     forbid_nested_block_on(at);
-    join_handle<T> root = create(scheduler_of(core), std::move(body), at, "block_on");
+    join_handle<T> root = create(scheduler_of(core), std::move(body), titled(at, "block_on"));
     if (root) {
         run_root(core, root);
         if (const std::exception_ptr thrown = unhandled_of(core, root)) [[unlikely]] {
@@ -83,8 +83,10 @@ public:
         return detail::launch(scheduler(), std::move(body), at);
     }
     template<typename T>
-    join_handle<T> spawn(spawn_options options, task<T> body) const {
-        return detail::launch(scheduler(), std::move(body), options.at, options.name.text());
+    [[gnu::always_inline]] join_handle<T> spawn(const spawn_options& options, task<T> body) const {
+        return detail::with_options(options, [&](auto how) {
+            return detail::launch(scheduler(), std::move(body), how);
+        });
     }
     // f(args...), which the task owns as in rt::spawn; with more arguments or a name, with options.
     template<typename F>
@@ -104,8 +106,14 @@ public:
     }
     template<typename F, typename... Args>
     requires detail::task_function<F, Args...>
-    auto spawn(spawn_options options, F&& f, Args&&... args) const {
-        return spawn(options, detail::make_owned(std::forward<F>(f), std::forward<Args>(args)...));
+    [[gnu::always_inline]] auto spawn(const spawn_options& options, F&& f, Args&&... args) const {
+        return detail::with_options(options, [&](auto how) {
+            return detail::launch(
+                scheduler(),
+                detail::make_owned(std::forward<F>(f), std::forward<Args>(args)...),
+                how
+            );
+        });
     }
     template<typename F, typename... Args>
     requires detail::task_function<F, Args...>
@@ -121,22 +129,23 @@ public:
         return detail::launch(scheduler_on(worker, at), std::move(body), at);
     }
     template<typename T>
-    join_handle<T> spawn_on(std::uint32_t worker, spawn_options options, task<T> body) const {
-        return detail::launch(
-            scheduler_on(worker, options.at), std::move(body), options.at, options.name.text()
-        );
+    [[gnu::always_inline]] join_handle<T>
+    spawn_on(std::uint32_t worker, const spawn_options& options, task<T> body) const {
+        return detail::with_options(options, [&](auto how) {
+            return detail::launch(scheduler_on(worker, detail::site_of(how)), std::move(body), how);
+        });
     }
     template<typename F>
     requires detail::blocking_function<std::decay_t<F>>
     auto spawn_blocking(F&& function, detail::site at = detail::site::current()) const {
-        return detail::launch_blocking(target(), std::forward<F>(function), at, nullptr);
+        return detail::launch_blocking(target(), std::forward<F>(function), at);
     }
     template<typename F>
     requires detail::blocking_function<std::decay_t<F>>
-    auto spawn_blocking(spawn_options options, F&& function) const {
-        return detail::launch_blocking(
-            target(), std::forward<F>(function), options.at, options.name.text()
-        );
+    [[gnu::always_inline]] auto spawn_blocking(const spawn_options& options, F&& function) const {
+        return detail::with_options(options, [&](auto how) {
+            return detail::launch_blocking(target(), std::forward<F>(function), how);
+        });
     }
 
     // The same as the runtime's. After its end the body never runs: rt::join_error is thrown.

@@ -149,19 +149,20 @@ private:
     }
 
     // False: no memory; nothing was started, and the arguments are gone.
-    template<typename T>
-    bool start(task<T> body, detail::site at, const char* name) noexcept {
+    template<typename T, typename How>
+    bool start(task<T> body, How how) noexcept {
         return start_on(
-            detail::current_scheduler_or_fatal("rt::scope::spawn", at), std::move(body), at, name
+            detail::current_scheduler_or_fatal("rt::scope::spawn", detail::site_of(how)),
+            std::move(body),
+            how
         );
     }
-    template<typename T>
-    bool
-    start_on(detail::scheduler_base* on, task<T> body, detail::site at, const char* name) noexcept {
+    template<typename T, typename How>
+    bool start_on(detail::scheduler_base* on, task<T> body, How how) noexcept {
         if (!body) [[unlikely]] {
-            detail::refuse_empty("rt::scope::spawn of a task", at);
+            detail::refuse_empty("rt::scope::spawn of a task", detail::site_of(how));
         }
-        return group_.add_child(std::move(body), on, at, name).id() != 0;
+        return group_.add_child(std::move(body), on, how).id() != 0;
     }
 
     detail::branch_group& group_;

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <rt/detail/config.h>
+#include <rt/task_label.h>
 
 #include <cstdint>
 #include <source_location>
@@ -24,6 +25,7 @@ namespace rt {
 struct unfinished_task {
     std::uint64_t id = 0;
     const char* name = nullptr; // null if it has none
+    task_label label;           // a copy
     std::source_location spawned_at;
     bool is_in_blocking_closure = false; // else it runs, is shielded, or has not been asked yet
 };
@@ -32,7 +34,7 @@ struct shutdown_report {
     bool is_complete = true;           // every task has ended and every thread has been joined
     std::vector<unfinished_task> left; // when the deadline passed; empty when complete
 
-    // A line for each, as "task 7 \"reader\" (main.cc:12) is in a blocking closure".
+    // A line for each, as "task 7 \"reader\" [orders.db] (main.cc:12) is in a blocking closure".
     [[nodiscard]] RT_API std::string text() const;
 };
 

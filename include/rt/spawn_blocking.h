@@ -34,21 +34,21 @@ auto spawn_blocking(F&& function, detail::site at = detail::site::current()) {
     return detail::launch_blocking(
         detail::current_blocking_target_or_fatal("rt::spawn_blocking", at),
         std::forward<F>(function),
-        at,
-        nullptr
+        at
     );
 }
 
-/// The same with a name: rt::spawn_blocking({.name = "compress"}, f).
+/// The same with a name, a label: rt::spawn_blocking({.name = "compress", .label = path}, f).
 template<typename F>
 requires detail::blocking_function<std::decay_t<F>>
-auto spawn_blocking(spawn_options options, F&& function) {
-    return detail::launch_blocking(
-        detail::current_blocking_target_or_fatal("rt::spawn_blocking", options.at),
-        std::forward<F>(function),
-        options.at,
-        options.name.text()
-    );
+[[gnu::always_inline]] inline auto spawn_blocking(const spawn_options& options, F&& function) {
+    return detail::with_options(options, [&](auto how) {
+        return detail::launch_blocking(
+            detail::current_blocking_target_or_fatal("rt::spawn_blocking", detail::site_of(how)),
+            std::forward<F>(function),
+            how
+        );
+    });
 }
 
 } // namespace rt

@@ -48,13 +48,13 @@ spawn_on(std::uint32_t worker, task<T> body, detail::site at = detail::site::cur
     return detail::launch(detail::scheduler_of_worker_or_fatal(worker, at), std::move(body), at);
 }
 template<typename T>
-join_handle<T> spawn_on(std::uint32_t worker, spawn_options options, task<T> body) {
-    return detail::launch(
-        detail::scheduler_of_worker_or_fatal(worker, options.at),
-        std::move(body),
-        options.at,
-        options.name.text()
-    );
+[[gnu::always_inline]] inline join_handle<T>
+spawn_on(std::uint32_t worker, const spawn_options& options, task<T> body) {
+    return detail::with_options(options, [&](auto how) {
+        return detail::launch(
+            detail::scheduler_of_worker_or_fatal(worker, detail::site_of(how)), std::move(body), how
+        );
+    });
 }
 
 /// Starts f(args...) as such a task. Up to three arguments; for more, use the form with options.
@@ -92,10 +92,15 @@ auto spawn_on(
 }
 template<typename F, typename... Args>
 requires detail::task_function<F, Args...>
-auto spawn_on(std::uint32_t worker, spawn_options options, F&& f, Args&&... args) {
-    return spawn_on(
-        worker, options, detail::make_owned(std::forward<F>(f), std::forward<Args>(args)...)
-    );
+[[gnu::always_inline]] inline auto
+spawn_on(std::uint32_t worker, const spawn_options& options, F&& f, Args&&... args) {
+    return detail::with_options(options, [&](auto how) {
+        return detail::launch(
+            detail::scheduler_of_worker_or_fatal(worker, detail::site_of(how)),
+            detail::make_owned(std::forward<F>(f), std::forward<Args>(args)...),
+            how
+        );
+    });
 }
 
 /// Starts `body` as a task of the calling worker.
@@ -106,13 +111,13 @@ join_handle<T> spawn_local(task<T> body, detail::site at = detail::site::current
     return detail::launch(detail::scheduler_of_this_worker_or_fatal(at), std::move(body), at);
 }
 template<typename T>
-join_handle<T> spawn_local(spawn_options options, task<T> body) {
-    return detail::launch(
-        detail::scheduler_of_this_worker_or_fatal(options.at),
-        std::move(body),
-        options.at,
-        options.name.text()
-    );
+[[gnu::always_inline]] inline join_handle<T>
+spawn_local(const spawn_options& options, task<T> body) {
+    return detail::with_options(options, [&](auto how) {
+        return detail::launch(
+            detail::scheduler_of_this_worker_or_fatal(detail::site_of(how)), std::move(body), how
+        );
+    });
 }
 
 /// Starts f(args...) as such a task. Up to three arguments; for more, use the form with options.
@@ -145,10 +150,15 @@ auto spawn_local(F&& f, A&& a, B&& b, C&& c, detail::site at = detail::site::cur
 }
 template<typename F, typename... Args>
 requires detail::task_function<F, Args...>
-auto spawn_local(spawn_options options, F&& f, Args&&... args) {
-    return spawn_local(
-        options, detail::make_owned(std::forward<F>(f), std::forward<Args>(args)...)
-    );
+[[gnu::always_inline]] inline auto
+spawn_local(const spawn_options& options, F&& f, Args&&... args) {
+    return detail::with_options(options, [&](auto how) {
+        return detail::launch(
+            detail::scheduler_of_this_worker_or_fatal(detail::site_of(how)),
+            detail::make_owned(std::forward<F>(f), std::forward<Args>(args)...),
+            how
+        );
+    });
 }
 
 } // namespace rt

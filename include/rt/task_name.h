@@ -8,11 +8,13 @@
 // A name is a pointer in the task's header to text that lives as long as the process, because an
 // observer reads it at any time, also after the task has ended. String literals are that already
 // and cost nothing; other text is copied once into a table of the process (src/task/task_name.cc),
-// which never forgets: names are for kinds of tasks, not for single requests.
+// which never forgets: names are for kinds of tasks, not for single requests. For those there are
+// labels (rt/task_label.h).
 #pragma once
 
 #include <rt/detail/config.h>
 #include <rt/detail/promise.h>
+#include <rt/task_label.h>
 
 #include <cstddef>
 #include <string_view>
@@ -39,9 +41,11 @@ private:
     const char* text_ = nullptr;
 };
 
-/// How to spawn a task. Written in the call, as above, so that `at` is the caller's line.
+/// How to spawn a task. Written in the call, as above, so that `at` is the caller's line. If there
+/// is no memory for the label, the task is spawned without one.
 struct spawn_options {
     task_name name{};
+    task_label label{};
     detail::site at = detail::site::current();
 };
 

@@ -22,12 +22,9 @@ blocking_target current_blocking_target_or_fatal(const char* what, site at) noex
     return {pool, scheduler, this_thread.runtime};
 }
 
-task_header*
-spawned_blocking::start(const blocking_target& target, site at, const char* name) noexcept {
+void spawned_blocking::start(const blocking_target& target, task_header* header) noexcept {
     target_ = target;
-    frame_image* const frame = this;
-    task = create_task(frame, target.scheduler, at, name);
-    return task;
+    task = header;
 }
 
 result<void> spawned_blocking::submit_job() noexcept {

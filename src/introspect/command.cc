@@ -21,7 +21,15 @@ constexpr std::array format_only{"format"sv};
 constexpr std::array dump_parameters{"format"sv, "full"sv};
 constexpr std::array metrics_parameters{"per_worker"sv};
 constexpr std::array tasks_parameters{
-    "format"sv, "state"sv, "name"sv, "site"sv, "worker"sv, "older"sv, "after"sv, "limit"sv};
+    "format"sv,
+    "state"sv,
+    "name"sv,
+    "label"sv,
+    "site"sv,
+    "worker"sv,
+    "older"sv,
+    "after"sv,
+    "limit"sv};
 
 constexpr command table[] = {
     {"help",
@@ -54,7 +62,8 @@ constexpr command table[] = {
      tasks_parameters,
      true,
      "walk",
-     "live tasks: state=waiting name=TEXT site=TEXT worker=N older=10s after=ID limit=200",
+     "live tasks: state=waiting name=TEXT label=TEXT site=TEXT worker=N older=10s after=ID "
+     "limit=200",
      &answer_tasks},
     {"task",
      "ID",

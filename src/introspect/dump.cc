@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "introspect/process.h"
+#include "task/label.h"
 #include "task/wait_reason.h"
 
 #include <rt/version.h>
@@ -15,6 +16,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
+#include <utility>
 
 #include <unistd.h>
 
@@ -163,8 +165,8 @@ void write_worker(
     }
     const task_facts* const task = running_on(made, worker);
     out.text("  task ").decimal(view.task_id);
-    if (task != nullptr && !context.names.find(task->name).empty()) {
-        out.text(" \"").escaped(context.names.find(task->name)).character('"');
+    if (task != nullptr) {
+        write_title_text(out, *task, context);
     }
     out.character('\n');
     if (const sampled_worker* const sample = sample_of(made, runtime, view.index)) {
@@ -195,8 +197,9 @@ void write_group(text_writer& out, const task_group& group, render_context& cont
         out.duration(context.age_of(group.youngest_ns));
     }
     out.text(group.count == 1 ? "  id " : "  e.g. ");
-    for (std::size_t i = 0; i < examples_max && group.examples[i] != 0; ++i) {
-        out.text(i == 0 ? "" : ", ").decimal(group.examples[i]);
+    for (std::size_t i = 0; i < examples_max && group.examples[i].id != 0; ++i) {
+        out.text(i == 0 ? "" : ", ").decimal(group.examples[i].id);
+        tasks::write_title(out, "", group.examples[i].label);
     }
     if (const std::string& name = context.names.find(group.first.name); !name.empty()) {
         out.text("  \"").escaped(name).character('"');
@@ -229,6 +232,28 @@ void write_workers_json(json_writer& json, const dump& made, render_context& con
     json.end_array();
 }
 
+// The ids, and the labels of those that have one.
+void write_examples_json(json_writer& json, const task_group& group) {
+    json.key("examples").begin_array();
+    for (std::size_t i = 0; i < examples_max && group.examples[i].id != 0; ++i) {
+        json.id(group.examples[i].id);
+    }
+    json.end_array();
+    bool any = false;
+    for (const group_example& one : group.examples) {
+        if (one.label.empty()) {
+            continue;
+        }
+        if (!std::exchange(any, true)) {
+            json.key("labels").begin_object();
+        }
+        json.field(std::to_string(one.id), std::string_view(one.label));
+    }
+    if (any) {
+        json.end_object();
+    }
+}
+
 void write_groups_json(
     json_writer& json, const dump& made, render_context& context, response& answer, bool& is_cut
 ) {
@@ -239,6 +264,9 @@ void write_groups_json(
             break;
         }
         json.begin_object().field("count", group->count);
+        if (const std::string& name = context.names.find(group->first.name); !name.empty()) {
+            json.field("name", std::string_view(name));
+        }
         json.field("state", text_of(group->first.state));
         if (group->first.state == task_state::waiting) {
             json.field("wait", tasks::text_of(group->first.waits_for));
@@ -257,11 +285,8 @@ void write_groups_json(
             json.field("oldest_ns", context.age_of(group->oldest_ns));
             json.field("youngest_ns", context.age_of(group->youngest_ns));
         }
-        json.key("examples").begin_array();
-        for (std::size_t i = 0; i < examples_max && group->examples[i] != 0; ++i) {
-            json.id(group->examples[i]);
-        }
-        json.end_array().end_object();
+        write_examples_json(json, *group);
+        json.end_object();
     }
     json.end_array();
     json.key("sites");
@@ -375,7 +400,7 @@ void grouping::add(const task_facts& task) {
     }
     task_group& group = at->second;
     if (group.count < examples_max) {
-        group.examples[group.count] = task.id;
+        group.examples[group.count] = {task.id, task.label};
     }
     ++group.count;
     group.cancelled += task.is_cancelled ? 1 : 0;

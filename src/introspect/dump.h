@@ -27,7 +27,13 @@
 namespace rt::introspect {
 
 inline constexpr std::size_t groups_max = 4096; // distinct stacks; the rest are counted together
-inline constexpr std::size_t examples_max = 3;  // task ids named per group
+inline constexpr std::size_t examples_max = 3;  // tasks named per group
+
+// A task of a group that stands for others.
+struct group_example {
+    std::uint64_t id = 0; // 0: none
+    std::string label;
+};
 
 struct task_group {
     task_facts first; // one of them, for everything that all have in common
@@ -35,7 +41,7 @@ struct task_group {
     std::uint64_t cancelled = 0;
     std::uint64_t oldest_ns = 0; // stamps as in task_facts; 0 unknown
     std::uint64_t youngest_ns = 0;
-    std::array<std::uint64_t, examples_max> examples{};
+    std::array<group_example, examples_max> examples{};
 };
 
 // Collects tasks by what they wait for and where.

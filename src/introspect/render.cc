@@ -6,6 +6,7 @@
 // reading of the runtime: what is written here was copied before. Threads: the sentinel.
 #include "introspect/render.h"
 
+#include "task/label.h"
 #include "task/wait_reason.h"
 
 #include <algorithm>
@@ -150,6 +151,10 @@ void write_state_text(text_writer& out, task_state state, detail::wait_kind kind
     }
 }
 
+void write_title_text(text_writer& out, const task_facts& task, render_context& context) {
+    tasks::write_title(out, context.names.find(task.name), task.label);
+}
+
 void write_task_heading(text_writer& out) {
     out.begin_column().text("ID");
     column(out, 10);
@@ -163,7 +168,7 @@ void write_task_heading(text_writer& out) {
     column(out, 10);
     out.text("WORKER");
     column(out, 8);
-    out.text("NAME");
+    out.text("NAME [LABEL]");
     column(out, 16);
     out.text("AT\n");
 }
@@ -188,6 +193,7 @@ void write_task_row(text_writer& out, const task_facts& task, render_context& co
     column(out, 8);
     const std::string& name = context.names.find(task.name);
     out.escaped(name.empty() ? std::string_view("-") : name);
+    tasks::write_title(out, "", task.label);
     column(out, 16);
     if (task.stack.frames.empty()) {
         out.text("?");
@@ -199,9 +205,7 @@ void write_task_row(text_writer& out, const task_facts& task, render_context& co
 
 void write_task_text(text_writer& out, const task_facts& task, render_context& context) {
     out.text("task ").decimal(task.id);
-    if (const std::string& name = context.names.find(task.name); !name.empty()) {
-        out.text(" \"").escaped(name).character('"');
-    }
+    write_title_text(out, task, context);
     out.text("  ");
     write_state_text(out, task.state, task.waits_for);
     if (task.state == task_state::waiting && task.waits_on != 0) {
@@ -246,6 +250,9 @@ void write_task_json(json_writer& json, const task_facts& task, render_context& 
     const std::string& name = context.names.find(task.name);
     if (!name.empty()) {
         json.field("name", std::string_view(name));
+    }
+    if (!task.label.empty()) {
+        json.field("label", std::string_view(task.label));
     }
     json.field("state", text_of(task.state)).field("runtime", runtime_of(task, context));
     if (task.state == task_state::waiting || task.waits_for == detail::wait_kind::in_place) {

@@ -62,6 +62,9 @@ void write_spawn_text(base::text_writer& out, std::uintptr_t site, render_contex
 // "waiting sleep", "ready", "running".
 void write_state_text(base::text_writer& out, task_state state, detail::wait_kind kind);
 
+// The name, if it has one, and the label, as in every report: see tasks::write_title.
+void write_title_text(base::text_writer& out, const task_facts& task, render_context& context);
+
 // A task as a line of a table, and all that is known of it.
 void write_task_row(base::text_writer& out, const task_facts& task, render_context& context);
 void write_task_heading(base::text_writer& out);

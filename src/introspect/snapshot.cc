@@ -5,10 +5,11 @@
 // The order of reads in a batch is what makes its answer true: who runs, headers, stacks, headers
 // again, who runs. A task that is running all the while has the same header in both copies, and is
 // found by one of the two lists; a task that starts or ends a turn in between changes `polls`, its
-// state word or its leaf.
+// state word or its leaf. Labels are read between the two copies of the headers, too.
 #include "introspect/snapshot.h"
 
 #include "base/clock.h"
+#include "introspect/label_reader.h"
 #include "introspect/safe_read.h"
 #include "memory/frame_pool.h"
 
@@ -117,6 +118,7 @@ private:
         select();
         read_stacks(requests_);
         read_awaited();
+        labels_.read(parents_);
         copy_headers(selected_, second_, pieces_);
         observed().read_current(runtimes_, after_);
         for (std::size_t i = 0; i < facts_.size(); ++i) {
@@ -129,6 +131,7 @@ private:
         facts_.clear();
         selected_.clear();
         kept_.clear();
+        parents_.clear();
         for (std::size_t i = 0; i < addresses_.size(); ++i) {
             const task_header& task = first_[i].get();
             const std::uint32_t runtime = runtime_of(task);
@@ -140,6 +143,7 @@ private:
                                          .addresses.worker_of(address_of(task.scheduler))
                                          .value_or(no_worker);
             kept_.push_back(first_[i]);
+            parents_.push_back(task.parent.load_relaxed());
             selected_.push_back(addresses_[i]);
         }
         requests_.clear();
@@ -211,7 +215,6 @@ private:
         const std::uint64_t state = task.state.load_relaxed();
         task_facts facts;
         facts.id = task.id.load_relaxed();
-        facts.parent_id = task.parent_id;
         facts.runtime = runtime;
         facts.worker = task.home == UINT16_MAX ? no_worker : task.home;
         facts.state =
@@ -240,22 +243,38 @@ private:
         return found == all.end() ? nullptr : &*found;
     }
 
+    // Enters what labels_ knows of a task. False: it has changed since it was read.
+    bool settle_label(std::size_t i) {
+        const task_header& after = second_[i].get();
+        const label_reader::label found = labels_.find(i);
+        if (!found.is_whole || after.id.load_relaxed() != facts_[i].id ||
+            after.parent.load_relaxed() != parents_[i]) {
+            return false;
+        }
+        facts_[i].parent_id = found.parent_id;
+        facts_[i].label = found.text;
+        return true;
+    }
+
     void finish(std::size_t i, bool is_last) {
         task_facts& facts = facts_[i];
         const current_task* const ran = find_current(before_, selected_[i], facts.id);
         const current_task* const runs = find_current(after_, selected_[i], facts.id);
+        const bool has_label = settle_label(i);
         const bool still = stood_still(kept_[i].get(), second_[i].get());
-        if (ran != nullptr && runs != nullptr && still) {
+        const bool has_run = still && ran != nullptr && runs != nullptr;
+        const bool is_at_rest = still && ran == nullptr && runs == nullptr;
+        if (!is_last && !(has_label && (has_run || is_at_rest))) {
+            moved_.push_back(selected_[i]);
+            return;
+        }
+        if (has_run) {
             facts.state = task_state::running;
             facts.worker = runs->worker;
             if (facts.waits_for != detail::wait_kind::in_place) {
                 facts.waits_for = detail::wait_kind::none;
             }
-        } else if (ran != nullptr || runs != nullptr || !still) {
-            if (!is_last) {
-                moved_.push_back(selected_[i]);
-                return;
-            }
+        } else if (!is_at_rest) {
             if (!is_alive(second_[i].get())) {
                 return; // ended meanwhile
             }
@@ -284,6 +303,8 @@ private:
     std::vector<header_copy> second_;
     std::vector<task_facts> facts_;
     std::vector<std::uintptr_t> awaited_; // headers
+    std::vector<std::uint64_t> parents_;  // parent words
+    label_reader labels_;
     std::vector<stack_request> requests_;
     std::vector<read_piece> pieces_;
     std::vector<current_task> before_;

@@ -6,7 +6,8 @@
 // be copied at any time. Headers are copied in batches, the stacks of the batch are read, and the
 // headers are copied again: a task whose id, turn count, state and leaf are the same in both copies
 // stood still in between, so its stack is true. One that moved is tried again, three times in all,
-// and then reported without a stack. Nothing is stopped, locked or run.
+// and then reported without a stack. So is one whose label changed while it was read, and then
+// reported without it. Nothing is stopped, locked or run.
 //
 // What a task is doing: running, if some worker names it as its current task before or after the
 // reading; waiting, if its state word says so, or if it is inside of a join whose child its worker
@@ -40,7 +41,7 @@ inline constexpr std::uint32_t no_worker = UINT32_MAX;
 
 struct task_facts {
     std::uint64_t id = 0;
-    std::uint64_t parent_id = 0;
+    std::uint64_t parent_id = 0;        // 0 unknown, or none
     std::uint32_t runtime = 0;          // index into the runtimes given
     std::uint32_t worker = no_worker;   // that runs it, or ran it last
     std::uint32_t bound_to = no_worker; // the only worker that may run it
@@ -54,6 +55,7 @@ struct task_facts {
     std::uint64_t created_ns = 0; // the same
     std::uint32_t polls = 0;
     std::uintptr_t name = 0; // see name_cache
+    std::string label;       // as the task has it: of any bytes
     std::uintptr_t spawn_site = 0;
     async_stack stack; // of a running task: the root frame only
 };

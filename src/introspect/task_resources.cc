@@ -28,6 +28,7 @@ constexpr std::uint64_t task_limit_max = 10'000;
 struct task_filter {
     const std::string* state = nullptr;
     const std::string* name = nullptr;
+    const std::string* label = nullptr;
     const std::string* site = nullptr;
     std::uint64_t worker = no_worker;
     std::uint64_t older_ns = 0;
@@ -64,6 +65,7 @@ bool take_number(
 bool take_filter(const query& question, task_filter& filter, response& answer) {
     filter.state = question.from.find("state");
     filter.name = question.from.find("name");
+    filter.label = question.from.find("label");
     filter.site = question.from.find("site");
     const std::string_view states[] = {"running", "ready", "waiting"};
     if (filter.state != nullptr &&
@@ -111,6 +113,9 @@ bool matches(const task_filter& filter, const task_facts& task, render_context& 
     }
     if (filter.name != nullptr &&
         context.names.find(task.name).find(*filter.name) == std::string::npos) {
+        return false;
+    }
+    if (filter.label != nullptr && task.label.find(*filter.label) == std::string::npos) {
         return false;
     }
     return filter.site == nullptr || is_site_like(task.spawn_site, *filter.site, context) ||

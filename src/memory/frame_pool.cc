@@ -26,6 +26,7 @@
 #include <rt/detail/atomic.h>
 #include <rt/detail/frame.h>
 #include <rt/detail/header.h>
+#include <rt/detail/label.h>
 
 #include <cstddef>
 #include <cstdlib>
@@ -45,14 +46,13 @@ namespace {
 
 using detail::frame_batch;
 using detail::frame_cache;
-using detail::frame_class_count;
 using detail::frame_granule;
 using detail::free_list;
 using detail::header_class;
+using detail::label_class;
+using detail::list_count;
 using detail::magazine;
 using detail::thread_frames;
-
-constexpr std::size_t class_count = frame_class_count + 1;
 
 struct alignas(128) chunk_header {
     chunk_header* next;           // header chunks only: the append-only list
@@ -61,12 +61,13 @@ struct alignas(128) chunk_header {
     atomic<std::uint32_t> carved; // blocks handed out so far; written under the class's lock
 };
 
-// A block that no magazine could be had for. Of a header the link lies behind the state word, which
-// observers and late cancellers may still touch.
+// A block that no magazine could be had for. Of a header and of a label the link lies behind the
+// first word, which observers and late cancellers may still touch.
 struct loose_block {
     loose_block* next;
 };
-constexpr std::size_t header_link_offset = sizeof(std::uint64_t);
+constexpr std::size_t stable_link_offset = sizeof(std::uint64_t);
+static_assert(offsetof(detail::label_block, parent_id) == stable_link_offset);
 
 struct alignas(128) class_pool {
     base::spin_lock lock{base::lock_rank::frame_pool};
@@ -82,7 +83,7 @@ struct alignas(128) magazine_heap {
 };
 
 struct node_pool {
-    class_pool classes[class_count];
+    class_pool classes[list_count];
     magazine_heap magazines;
 };
 
@@ -96,7 +97,14 @@ constinit atomic<std::uint64_t> piece_count{0};
 constinit atomic<std::uint32_t> node_count{1};
 
 std::size_t block_bytes_of(std::size_t index) noexcept {
-    return index == header_class ? sizeof(detail::task_header) : (index + 1) * frame_granule;
+    switch (index) {
+    case header_class:
+        return sizeof(detail::task_header);
+    case label_class:
+        return sizeof(detail::label_block);
+    default:
+        return (index + 1) * frame_granule;
+    }
 }
 
 chunk_header* chunk_of(const void* block) noexcept {
@@ -167,7 +175,7 @@ std::size_t carve(
 }
 
 std::size_t link_offset_of(std::size_t index) noexcept {
-    return index == header_class ? header_link_offset : 0;
+    return index == header_class || index == label_class ? stable_link_offset : 0;
 }
 
 void push_loose(std::size_t index, void* block) noexcept {
@@ -337,7 +345,7 @@ void use_node(std::uint32_t node) noexcept {
 }
 
 void flush_thread() noexcept {
-    for (std::size_t index = 0; index < class_count; ++index) {
+    for (std::size_t index = 0; index < list_count; ++index) {
         free_list& list = thread_frames.lists[index];
         if (magazine* const spare = std::exchange(list.spare, nullptr)) {
             push_home(index, spare);

@@ -13,18 +13,18 @@
 #include <cstdint>
 
 namespace rt::detail {
-struct task_header; // only its address is of interest
+struct task_header;
 }
 
 namespace rt::metrics {
 
-// name: (task, id, worker)
+// name: (task, id, worker), and of poll__start: (..., name, label)
 #define RT_PROBES_LIST(X)                                                                          \
     X(poll__start)                                                                                 \
     X(poll__end)
 
 // A worker is about to run a task, and has run it. `task` may have moved on by poll__end: it is
-// only a number there. Threads: workers.
+// only a number there, so name and label are told at the start only. Threads: workers.
 void emit_poll_start(const detail::task_header* task, std::uint64_t id) noexcept;
 void emit_poll_end(const detail::task_header* task, std::uint64_t id) noexcept;
 

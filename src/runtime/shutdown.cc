@@ -11,7 +11,9 @@
 // and a closure that returns later would find neither queue nor task.
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/text_writer.h"
 #include "runtime/core.h"
+#include "task/label.h"
 #include "topology/affinity.h"
 
 #include <rt/detail/context.h>
@@ -26,6 +28,8 @@
 
 namespace rt {
 namespace {
+
+constexpr std::size_t title_bytes_max = 768; // name and label, each byte of which may take four
 
 struct farewell {
     std::mutex lock;               // tidy:allow banned: a thread sleeps long on it
@@ -118,10 +122,10 @@ void runtime::shut_down_in_background() {
 std::string shutdown_report::text() const {
     std::string text;
     for (const unfinished_task& one : left) {
+        base::text_buffer<title_bytes_max> title;
+        tasks::write_title(title, one.name == nullptr ? "" : one.name, one.label.text());
         text += "task " + std::to_string(one.id);
-        if (one.name != nullptr) {
-            text += std::string(" \"") + one.name + '"';
-        }
+        text += title.view();
         text += std::string(" (") + one.spawned_at.file_name() + ':' +
             std::to_string(one.spawned_at.line()) + ')';
         text += one.is_in_blocking_closure ? " is in a blocking closure\n" : " has not ended\n";

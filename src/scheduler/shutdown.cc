@@ -32,6 +32,7 @@
 #include "memory/frame_pool.h"
 #include "scheduler/pool_state.h"
 #include "scheduler/tuning.h"
+#include "task/label.h"
 #include "task/task.h"
 
 #include <rt/detail/context.h>
@@ -111,7 +112,10 @@ struct list_walk {
     unfinished_task one;
     one.id = id;
     one.name = task->name;
-    one.spawned_at = std::bit_cast<std::source_location>(task->spawn_site);
+    one.label = tasks::label_of(task);
+    // Read here: bit_cast takes a reference, and is not exempt.
+    const std::source_location* const spawn_site = task->spawn_site;
+    one.spawned_at = std::bit_cast<std::source_location>(spawn_site);
     one.is_in_blocking_closure = task->waits_for == detail::wait_kind::blocking;
     if (task->id.load_acquire() != id) {
         return;

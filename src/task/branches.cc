@@ -57,7 +57,7 @@ branch_group::~branch_group() {
 // ---- members ------------------------------------------------------------------------------------
 
 task_header* branch_group::add_frame(void* frame, site at) noexcept {
-    task_header* const branch = frame == nullptr ? nullptr : create_task(frame, this, at, nullptr);
+    task_header* const branch = frame == nullptr ? nullptr : create_task(frame, this, at);
     if (branch == nullptr) {
         has_failed_ = true;
         cancel_members();
@@ -77,14 +77,15 @@ task_header* branch_group::add_frame(void* frame, site at) noexcept {
     return branch;
 }
 
-rt::abort_handle branch_group::add_child_frame(
-    void* frame, scheduler_base* scheduler, site at, const char* name, drop_function drop
+template<typename How>
+rt::abort_handle branch_group::make_child(
+    void* frame, scheduler_base* scheduler, How how, drop_function drop
 ) noexcept {
     void* const block = frame == nullptr ? nullptr : allocate_frame(sizeof(group_child));
     if (block == nullptr) {
         return {};
     }
-    task_header* const child = create_task(frame, scheduler, at, name);
+    task_header* const child = create_task(frame, scheduler, how);
     if (child == nullptr) {
         deallocate_frame(block, sizeof(group_child));
         return {};
@@ -106,6 +107,18 @@ rt::abort_handle branch_group::add_child_frame(
     rt::abort_handle handle(child);
     scheduler->schedule_new(child);
     return handle;
+}
+
+rt::abort_handle branch_group::add_child_frame(
+    void* frame, scheduler_base* scheduler, titled how, drop_function drop
+) noexcept {
+    return make_child(frame, scheduler, how, drop);
+}
+
+rt::abort_handle branch_group::add_child_frame(
+    void* frame, scheduler_base* scheduler, const spawn_options* how, drop_function drop
+) noexcept {
+    return make_child(frame, scheduler, how, drop);
 }
 
 void branch_group::shuffle() noexcept {

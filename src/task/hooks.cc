@@ -6,6 +6,7 @@
 // calls a hook; one that does so without end is the program's own doing.
 #include "base/assert.h"
 #include "base/log.h"
+#include "task/label.h"
 
 #include <rt/detail/header.h>
 #include <rt/hooks.h>
@@ -71,6 +72,7 @@ task_info info_of(const task_header* task) noexcept {
     return {
         task->id.load_relaxed(), // the caller owns the task
         task->name,
+        rt::tasks::label_of(task),
         std::bit_cast<std::source_location>(task->spawn_site),
         std::nullopt};
 }

@@ -6,14 +6,15 @@
 // state_listener is set (release) and read by complete() after it saw the bit (acquire), so the
 // field needs no lock: before complete it belongs to the handle, afterwards to the worker.
 #include "base/assert.h"
+#include "base/text_writer.h"
+#include "task/label.h"
 #include "task/task.h"
 
 #include <rt/detail/promise.h>
 #include <rt/join.h>
 
-#include <bit>
 #include <cstdio>
-#include <source_location>
+#include <string_view>
 
 namespace rt {
 
@@ -114,13 +115,14 @@ void forbid_empty(const char* what, site at) noexcept {
 }
 
 void join_handle_base::forbid_take() const noexcept {
-    const auto at = std::bit_cast<std::source_location>(task_->spawn_site);
+    base::text_buffer<768> who; // of the 1024 bytes that fatal() writes
+    rt::tasks::write_task(who, task_);
+    const std::string_view text = who.view();
     base::fatal(
-        "join_handle::take() of task %llu (spawned at %s:%u), which has not ended: co_await the "
-        "handle, or ask is_finished() first",
-        static_cast<unsigned long long>(id()),
-        at.file_name(),
-        static_cast<unsigned>(at.line())
+        "join_handle::take() of %.*s, which has not ended: co_await the handle, or ask "
+        "is_finished() first",
+        static_cast<int>(text.size()),
+        text.data()
     );
 }
 

@@ -102,8 +102,8 @@ std::size_t join_set_base::size() const noexcept {
     return core_ == nullptr ? 0 : core_->size;
 }
 
-task_header*
-join_set_base::add(scheduler_base* scheduler, void* frame, site at, const char* name) noexcept {
+template<typename How>
+task_header* join_set_base::add_member(scheduler_base* scheduler, void* frame, How how) noexcept {
     if (core_ == nullptr) {
         void* const memory = allocate_frame(sizeof(join_set_core));
         if (memory == nullptr) {
@@ -116,7 +116,7 @@ join_set_base::add(scheduler_base* scheduler, void* frame, site at, const char* 
     if (block == nullptr) {
         return nullptr;
     }
-    task_header* const task = create_task(frame, scheduler, at, name);
+    task_header* const task = create_task(frame, scheduler, how);
     if (task == nullptr) {
         deallocate_frame(block, sizeof(member_node));
         return nullptr;
@@ -134,6 +134,15 @@ join_set_base::add(scheduler_base* scheduler, void* frame, site at, const char* 
     task->listener = node;
     task->state.or_relaxed(state_listener); // relaxed: nobody else knows the task yet
     return task;
+}
+
+task_header* join_set_base::add(scheduler_base* scheduler, void* frame, titled how) noexcept {
+    return add_member(scheduler, frame, how);
+}
+
+task_header*
+join_set_base::add(scheduler_base* scheduler, void* frame, const spawn_options* how) noexcept {
+    return add_member(scheduler, frame, how);
 }
 
 task_header* join_set_base::take_ended() noexcept {

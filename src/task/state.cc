@@ -7,6 +7,7 @@
 // sees everything that its worker wrote before commit_suspend, and the worker that resumes it sees
 // what the waker wrote before wake (through the queue as well, but a woken bit has no queue).
 #include "base/assert.h"
+#include "task/label.h"
 #include "task/task.h"
 
 #include <rt/detail/context.h>
@@ -103,8 +104,16 @@ void release(task_header* task) noexcept {
     const std::uint64_t state = task->state.load_acquire(); // acquire: pairs with the sub below
     RT_DEBUG_ASSERT(state >= state_ref);
     // With one reference left nobody else can reach the word: no operation is needed.
-    if (state / state_ref == 1 || task->state.sub_acq_rel(state_ref) / state_ref == 1) {
+    if (state / state_ref == 1) {
         rt::tasks::free_header(task);
+        return;
+    }
+    // A labelled task comes here always: its count is not 1 together with the bit above it.
+    const std::uint64_t before = task->state.sub_acq_rel(state_ref);
+    if (before / state_ref == 1) {
+        rt::tasks::free_header(task);
+    } else if ((before & ~state_labelled) / state_ref == 1) {
+        rt::tasks::free_labelled(task);
     }
 }
 

@@ -10,8 +10,10 @@
 #include "base/assert.h"
 #include "metrics/worker_counters.h"
 #include "task/cancel.h"
+#include "task/label.h"
 
 #include <rt/detail/frame.h>
+#include <rt/detail/label.h>
 #include <rt/detail/promise.h>
 #include <rt/detail/result_slot.h>
 #include <rt/detail/wait_queue.h>
@@ -170,12 +172,28 @@ namespace rt::detail {
 
 namespace {
 
-[[gnu::always_inline]] inline task_header*
-make_task(void* block, void* frame, scheduler_base* scheduler, site at, const char* name) noexcept {
+// The id of the task that is spawning.
+[[gnu::always_inline]] inline std::uint64_t spawner_id() noexcept {
+    const context& self = this_thread;
+    if (self.task != nullptr) [[likely]] {
+        return self.task->id.load_relaxed();
+    }
+    return self.in_place != nullptr ? self.in_place->id.load_relaxed() : 0;
+}
+
+// `parent` is that id or leads to a label, in which case `state` says so.
+[[gnu::always_inline]] inline task_header* make_task(
+    void* block,
+    void* frame,
+    scheduler_base* scheduler,
+    titled how,
+    std::uint64_t parent,
+    std::uint64_t state = state_spawned
+) noexcept {
     auto* const task = static_cast<task_header*>(block);
     context& self = this_thread;
     // relaxed: the queue publishes the header to the worker that will run it.
-    task->state.store_relaxed(state_spawned);
+    task->state.store_relaxed(state);
     task->queue_next = nullptr;
     task->resume = frame;
     task->scheduler = scheduler;
@@ -186,13 +204,9 @@ make_task(void* block, void* frame, scheduler_base* scheduler, site at, const ch
     task->home = UINT16_MAX;
     task->waits_for = wait_kind::none;
     task->ended = outcome::pending;
-    task->name = name;
-    task->spawn_site = std::bit_cast<const std::source_location*>(at);
-    if (self.task != nullptr) [[likely]] {
-        task->parent_id = self.task->id.load_relaxed();
-    } else {
-        task->parent_id = self.in_place != nullptr ? self.in_place->id.load_relaxed() : 0;
-    }
+    task->name = how.name;
+    task->spawn_site = std::bit_cast<const std::source_location*>(how.at);
+    task->parent.store_relaxed(parent); // relaxed: published with the id
     task->live = {nullptr, self.coarse_ns, frame, self.coarse_ns};
     // release: an observer that reads the id reads the fields of this life, or a later one.
     task->id.store_release(rt::tasks::take_id());
@@ -204,20 +218,35 @@ make_task(void* block, void* frame, scheduler_base* scheduler, site at, const ch
 }
 
 [[gnu::noinline, gnu::cold]] task_header*
-create_task_slow(void* frame, scheduler_base* scheduler, site at, const char* name) noexcept {
+create_task_slow(void* frame, scheduler_base* scheduler, titled how) noexcept {
     void* const block = allocate_header();
-    return block == nullptr ? nullptr : make_task(block, frame, scheduler, at, name);
+    return block == nullptr ? nullptr : make_task(block, frame, scheduler, how, spawner_id());
 }
 
 } // namespace
 
-task_header*
-create_task(void* frame, scheduler_base* scheduler, site at, const char* name) noexcept {
+task_header* create_task(void* frame, scheduler_base* scheduler, titled how) noexcept {
     void* const block = try_allocate_header();
     if (block == nullptr) [[unlikely]] {
-        return create_task_slow(frame, scheduler, at, name);
+        return create_task_slow(frame, scheduler, how);
     }
-    return make_task(block, frame, scheduler, at, name);
+    return make_task(block, frame, scheduler, how, spawner_id());
+}
+
+task_header*
+create_task(void* frame, scheduler_base* scheduler, const spawn_options* how) noexcept {
+    const titled title(how->at, how->name.text());
+    label_block* const label = rt::tasks::make_label(how->label.text(), spawner_id());
+    if (label == nullptr) {
+        return create_task(frame, scheduler, title);
+    }
+    void* const block = allocate_header();
+    if (block == nullptr) {
+        deallocate_label(label);
+        return nullptr;
+    }
+    constexpr std::uint64_t state = state_spawned | state_labelled;
+    return make_task(block, frame, scheduler, title, parent_word_of(label), state);
 }
 
 namespace {

@@ -5,12 +5,15 @@
 // that drops it has another policy (config::unhandled). It is not the task's runtime that is asked:
 // that may be gone by the time a finished task's join handle is dropped.
 #include "base/log.h"
+#include "base/text_writer.h"
+#include "task/label.h"
 #include "task/task.h"
 
 #include <rt/detail/promise.h>
 #include <rt/detail/result_slot.h>
 
 #include <exception>
+#include <string_view>
 
 namespace rt::tasks {
 namespace {
@@ -24,6 +27,10 @@ void set_unhandled(unhandled_function function) noexcept {
 } // namespace rt::tasks
 
 namespace rt::detail {
+namespace {
+// Name and label, each byte of which may take four when it is shown, and a path.
+constexpr std::size_t report_bytes_max = 1024;
+} // namespace
 
 void report_unobserved_exception(task_header* task, std::exception_ptr exception) noexcept {
     if ((task->state.load_relaxed() & state_aborted) != 0) {
@@ -34,17 +41,14 @@ void report_unobserved_exception(task_header* task, std::exception_ptr exception
         return;
     }
     const auto report = [task](const char* what) noexcept {
-        const auto at = std::bit_cast<site>(task->spawn_site);
-        const bool is_named = task->name != nullptr;
+        base::text_buffer<report_bytes_max> who;
+        rt::tasks::write_task(who, task);
+        const std::string_view text = who.view();
         base::log(
             base::log_level::warning,
-            "task %llu%s%s%s (spawned at %s:%u) ended with an exception that nobody awaits: %s",
-            static_cast<unsigned long long>(task->id.load_relaxed()),
-            is_named ? " \"" : "",
-            is_named ? task->name : "",
-            is_named ? "\"" : "",
-            at.file_name(),
-            static_cast<unsigned>(at.line()),
+            "%.*s ended with an exception that nobody awaits: %s",
+            static_cast<int>(text.size()),
+            text.data(),
             what
         );
     };

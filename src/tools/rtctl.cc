@@ -53,7 +53,8 @@ constexpr std::array commands{
         wire::tasks_path,
         "",
         true,
-        "live tasks: state=waiting name=TEXT site=TEXT worker=N older=10s after=ID limit=200"},
+        "live tasks: state=waiting name=TEXT label=TEXT site=TEXT worker=N older=10s after=ID "
+        "limit=200"},
     tool_command{"task", wire::tasks_path, "ID", true, "one task and its async stack"},
     tool_command{
         "dump", wire::dump_path, "", true, "everything, equal stacks grouped; full: each task"},

@@ -20,6 +20,7 @@
 #include <rt/sync/mutex.h>
 #include <rt/sync/notify.h>
 #include <rt/sync/oneshot.h>
+#include <rt/task_label.h>
 #include <rt/time.h>
 #include <rt/yield.h>
 
@@ -148,6 +149,18 @@ rt::task<int> nothing() {
 rt::task<void> spawn_and_join() {
     for (int i = 0; i < 1000; ++i) {
         co_await rt::spawn(nothing());
+    }
+}
+
+rt::task<void> relabel() {
+    co_await rt::yield();
+    rt::set_task_label("a label that did not fit into any small string");
+}
+
+rt::task<void> spawn_labelled() {
+    for (int i = 0; i < 1000; ++i) {
+        co_await rt::spawn({.name = "peer", .label = "127.0.0.1:4711"}, relabel());
+        co_await rt::spawn(relabel());
     }
 }
 
@@ -291,6 +304,10 @@ Test(allocation, is_counted) {
 
 Test(allocation, none_for_spawn_and_join) {
     expect_none_in("spawn and join", spawn_and_join);
+}
+
+Test(allocation, none_for_labels) {
+    expect_none_in("labels", spawn_labelled);
 }
 
 Test(allocation, none_for_many_tasks_from_a_worker) {

@@ -52,7 +52,9 @@ public:
     waiting_task()
         : node_(&on_cancel) {
         header_ = rt::detail::create_task(
-            body_.handle().address(), &scheduler_, rt::detail::site::current(), "test"
+            body_.handle().address(),
+            &scheduler_,
+            rt::detail::titled(rt::detail::site::current(), "test")
         );
         node_.task = header_;
     }

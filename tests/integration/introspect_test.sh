@@ -37,7 +37,7 @@ for path in info workers workers/0 tasks 'dump?format=json' 'dump?full=1&format=
     check "GET /v1/$path is JSON" is_json "/v1/$path"
 done
 for command in info workers 'workers 1' tasks dump 'dump full' topology tuning metrics health \
-    'metrics per_worker' 'tasks state=waiting limit=1'; do
+    'metrics per_worker' 'tasks state=waiting limit=1' 'tasks label=peer name=session'; do
     # shellcheck disable=SC2086 # words
     check "rtctl $command" exits 0 "$rtctl" -t "$socket" $command
 done

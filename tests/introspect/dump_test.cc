@@ -7,6 +7,8 @@
 #include "introspect/dump.h"
 #include "support/test.h"
 
+#include <string>
+
 using rt::introspect::async_stack;
 using rt::introspect::grouping;
 using rt::introspect::task_facts;
@@ -41,10 +43,10 @@ Test(dump, equal_stacks_are_one_group_with_count_ages_and_examples) {
     cr_assert_eq(first.count, 10U);
     cr_assert_eq(first.oldest_ns, 1001U);
     cr_assert_eq(first.youngest_ns, 1010U);
-    cr_assert_eq(first.examples[0], 1U);
-    cr_assert_eq(first.examples[2], 3U);
+    cr_assert_eq(first.examples[0].id, 1U);
+    cr_assert_eq(first.examples[2].id, 3U);
     cr_assert_eq(sorted[1]->count, 1U);
-    cr_assert_eq(sorted[1]->examples[1], 0U);
+    cr_assert_eq(sorted[1]->examples[1].id, 0U);
 }
 
 Test(dump, what_differs_in_state_reason_spawn_site_depth_or_worker_is_apart) {
@@ -66,6 +68,21 @@ Test(dump, what_differs_in_state_reason_spawn_site_depth_or_worker_is_apart) {
     other.bound_to = 1;
     groups.add(other);
     cr_assert_eq(groups.sorted().size(), 6U);
+}
+
+Test(dump, labels_make_no_groups_and_stand_beside_the_examples) {
+    grouping groups;
+    for (std::uint64_t id = 1; id <= 5; ++id) {
+        task_facts one = waiting(id, 5, 1);
+        one.label = id == 2 ? "" : "peer " + std::to_string(id);
+        groups.add(one);
+    }
+    const auto sorted = groups.sorted();
+    cr_assert_eq(sorted.size(), 1U);
+    cr_assert_eq(sorted[0]->count, 5U);
+    cr_assert_eq(sorted[0]->examples[0].label, "peer 1");
+    cr_assert_eq(sorted[0]->examples[1].label, "");
+    cr_assert_eq(sorted[0]->examples[2].label, "peer 3");
 }
 
 Test(dump, groups_of_equal_size_are_ordered_oldest_first) {

@@ -52,6 +52,8 @@ public:
         rt::detail::block_on(*core_, std::move(body), rt::detail::site::current());
     }
 
+    rt::engine::core& core() { return *core_; }
+
     rt::detail::scheduler_base* bound_to(std::uint32_t worker) {
         return core_->workers().bound_to_or_fatal(worker, rt::detail::site::current());
     }

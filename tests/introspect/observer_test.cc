@@ -5,7 +5,7 @@
 //
 // Method: questions by the line protocol to a socket in a directory of the test; where something
 // is on its way (tasks that are about to wait), the question is asked until it has arrived.
-#include "base/unique_fd.h"
+#include "introspect/asking.h"
 #include "runtime/observer.h"
 #include "support/test.h"
 
@@ -16,67 +16,19 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 namespace {
 
 using namespace std::chrono_literals;
-
-class scratch {
-public:
-    scratch() {
-        char name[] = "/tmp/rt-observer-test-XXXXXX";
-        path_ = ::mkdtemp(name);
-    }
-    ~scratch() { ::rmdir(path_.c_str()); }
-    [[nodiscard]] std::string socket() const { return path_ + "/s.sock"; }
-
-private:
-    std::string path_;
-};
-
-rt::config settings(const scratch& at, std::uint32_t workers = 2) {
-    rt::config made;
-    made.workers = workers;
-    made.pin = rt::pin_mode::none;
-    made.introspect = true;
-    made.socket_path = at.socket();
-    return made;
-}
-
-// Absent connection: empty.
-std::string ask(const std::string& path, const std::string& line) {
-    const rt::base::unique_fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path.c_str(), path.size());
-    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-        return {};
-    }
-    const std::string text = line + "\n";
-    if (::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL) < 0) {
-        return {};
-    }
-    std::string all;
-    char part[4096];
-    for (;;) {
-        const ssize_t length = ::recv(fd.get(), part, sizeof(part), 0);
-        if (length <= 0) {
-            return all;
-        }
-        all.append(part, static_cast<std::size_t>(length));
-    }
-}
-
-bool has(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
+using rt::test::ask;
+using rt::test::ask_until;
+using rt::test::has;
+using rt::test::observed_settings;
+using rt::test::scratch;
 
 rt::task<void> waits_for_ever() {
     co_await rt::sleep(24h);
@@ -114,39 +66,29 @@ rt::task<void> a_task_that_spins(spinning* state) {
     co_return;
 }
 
-// Asks until the answer has `part`: what is asked for is on its way.
-std::string ask_until(const std::string& path, const std::string& line, const std::string& part) {
-    for (;;) {
-        std::string answer = ask(path, line);
-        if (has(answer, part)) {
-            return answer;
-        }
-    }
-}
-
 } // namespace
 
 Test(observer, the_socket_lives_as_long_as_some_runtime_is_observed) {
     const scratch at;
     {
-        rt::runtime first(settings(at));
+        rt::runtime first(observed_settings(at));
         cr_assert(rt::introspection_path() == at.socket());
         cr_assert(has(ask(at.socket(), "info"), "runtime rt  workers 2"));
         {
-            rt::runtime second(settings(at, 1));
+            rt::runtime second(observed_settings(at, 1));
             cr_assert(has(ask(at.socket(), "info"), "runtime rt-2  workers 1"));
         }
         cr_assert(!has(ask(at.socket(), "info"), "rt-2"));
     }
     cr_assert(rt::introspection_path().empty());
     cr_assert_eq(::access(at.socket().c_str(), F_OK), -1);
-    rt::runtime again(settings(at));
+    rt::runtime again(observed_settings(at));
     cr_assert(has(ask(at.socket(), "health"), "ok"));
 }
 
 Test(observer, a_runtime_that_is_not_observed_has_no_socket) {
     const scratch at;
-    rt::config quiet = settings(at);
+    rt::config quiet = observed_settings(at);
     quiet.introspect = false;
     rt::runtime runtime(quiet);
     cr_assert(runtime.introspection_path().empty());
@@ -155,7 +97,7 @@ Test(observer, a_runtime_that_is_not_observed_has_no_socket) {
 
 Test(observer, a_dump_groups_waiting_tasks_with_their_async_stacks) {
     const scratch at;
-    rt::runtime runtime(settings(at));
+    rt::runtime runtime(observed_settings(at));
     runtime.block_on(spawn_waiting(500));
     const std::string dump = ask_until(at.socket(), "dump", "---- 500 tasks  waiting sleep");
     cr_assert(has(dump, "waits_for_ever"), "%s", dump.c_str());
@@ -170,7 +112,7 @@ Test(observer, a_dump_groups_waiting_tasks_with_their_async_stacks) {
 
 Test(observer, pages_of_tasks_show_every_task_once) {
     const scratch at;
-    rt::runtime runtime(settings(at));
+    rt::runtime runtime(observed_settings(at));
     runtime.block_on(spawn_waiting(50));
     (void)ask_until(at.socket(), "dump", "---- 50 tasks  waiting sleep");
     std::size_t seen = 0;
@@ -193,7 +135,7 @@ Test(observer, pages_of_tasks_show_every_task_once) {
 Test(observer, it_answers_while_every_worker_spins_and_names_the_tasks) {
     const scratch at;
     spinning state; // outlives the runtime, whose tasks look at it to the end
-    rt::runtime runtime(settings(at));
+    rt::runtime runtime(observed_settings(at));
     const rt::handle spawner = runtime.get_handle();
     for (int i = 0; i < 2; ++i) {
         spawner.spawn(a_task_that_spins(&state)).detach();
@@ -216,7 +158,7 @@ Test(observer, it_answers_while_every_worker_spins_and_names_the_tasks) {
 Test(observer, it_tells_a_task_that_blocks_in_place_from_one_that_is_stuck) {
     const scratch at;
     spinning state; // outlives the runtime, whose tasks look at it to the end
-    rt::runtime runtime(settings(at, 1));
+    rt::runtime runtime(observed_settings(at, 1));
     runtime.get_handle().spawn(a_task_that_blocks(&state)).detach();
     while (state.running.load_acquire() < 1) {
     }
@@ -233,7 +175,7 @@ Test(observer, it_tells_a_task_that_blocks_in_place_from_one_that_is_stuck) {
 
 Test(observer, a_forked_child_does_not_answer_and_leaves_the_socket) {
     const scratch at;
-    rt::runtime runtime(settings(at));
+    rt::runtime runtime(observed_settings(at));
     int ends[2];
     cr_assert_eq(::pipe(ends), 0);
     const pid_t child = ::fork();
@@ -263,10 +205,10 @@ Test(observer, counters_do_not_go_back_when_a_runtime_goes) {
         const std::string name = "\nlibrt_worker_polls_total ";
         return std::strtoull(page.c_str() + page.find(name) + name.size(), nullptr, 10);
     };
-    rt::runtime keeper(settings(at, 1));
+    rt::runtime keeper(observed_settings(at, 1));
     unsigned long long before = 0;
     {
-        rt::runtime guest(settings(at));
+        rt::runtime guest(observed_settings(at));
         guest.block_on(spawn_waiting(100));
         before = polls();
         cr_assert(before >= 1);
@@ -276,7 +218,7 @@ Test(observer, counters_do_not_go_back_when_a_runtime_goes) {
 
 Test(observer, a_place_where_no_socket_can_be_is_a_warning_and_not_a_failure) {
     const scratch at;
-    rt::config nowhere = settings(at);
+    rt::config nowhere = observed_settings(at);
     nowhere.socket_path = "/proc/no/such/place.sock";
     rt::runtime runtime(nowhere);
     cr_assert(runtime.introspection_path().empty());

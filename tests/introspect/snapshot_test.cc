@@ -4,9 +4,9 @@
 //
 // Method: a core that is put on the observed list by the test itself; tasks that wait for ever,
 // that spin until they are told to stop, and that never get a turn because all workers spin.
+#include "introspect/observed.h"
 #include "introspect/observed_core.h"
 #include "introspect/snapshot.h"
-#include "runtime/core.h"
 #include "support/test.h"
 
 #include <rt/detail/atomic.h>

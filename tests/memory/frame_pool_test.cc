@@ -14,6 +14,7 @@
 #include <rt/detail/atomic.h>
 #include <rt/detail/frame.h>
 #include <rt/detail/header.h>
+#include <rt/detail/label.h>
 #include <rt/runtime.h>
 #include <rt/yield.h>
 
@@ -30,8 +31,10 @@ namespace {
 
 using rt::detail::allocate_frame;
 using rt::detail::allocate_header;
+using rt::detail::allocate_label;
 using rt::detail::deallocate_frame;
 using rt::detail::deallocate_header;
+using rt::detail::deallocate_label;
 using rt::detail::frame_batch;
 using rt::detail::frame_class_count;
 using rt::detail::frame_granule;
@@ -402,6 +405,36 @@ Test(frame_pool, keeps_headers_headers) {
         }
     }
     cr_assert_eq(counters().header_chunks, chunks);
+}
+
+Test(frame_pool, keeps_labels_labels) {
+    std::vector<void*> taken;
+    for (int i = 0; i < 1000; ++i) {
+        taken.push_back(allocate_label());
+        cr_assert_not_null(taken.back());
+        cr_assert_eq(reinterpret_cast<std::uintptr_t>(taken.back()) % 16, 0U);
+        std::memset(taken.back(), 0x5a, sizeof(rt::detail::label_block));
+    }
+    const std::set<void*> first(taken.begin(), taken.end());
+    cr_assert_eq(first.size(), 1000U);
+    std::uintptr_t last = 0;
+    for (void* const label : first) {
+        const auto address = reinterpret_cast<std::uintptr_t>(label);
+        cr_assert_geq(address, last, "they overlap");
+        last = address + sizeof(rt::detail::label_block);
+    }
+    for (void* const label : taken) {
+        deallocate_label(label);
+    }
+    std::vector<void*> others = take(1000, sizeof(rt::detail::label_block));
+    cr_assert(look_at_headers().ids.empty(), "no walk over headers meets a label");
+    for (void* const frame : others) {
+        cr_assert(!first.contains(frame));
+    }
+    give(others, sizeof(rt::detail::label_block));
+    for (void* const label : taken) {
+        cr_assert(std::memcmp(label, "\x5a\x5a\x5a\x5a\x5a\x5a\x5a\x5a", 8) == 0);
+    }
 }
 
 // ---- over many tasks ----------------------------------------------------------------------------

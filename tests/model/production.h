@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/text_writer.h"
 #include "metrics/probes.h"
 #include "metrics/worker_counters.h"
 #include "model/atomic.h"
@@ -92,6 +93,8 @@ using ::rt::base::log_limit;
 using ::rt::base::log_seldom;
 using ::rt::base::monotonic_ns;
 using ::rt::base::ns_per_second;
+using ::rt::base::text_buffer;
+using ::rt::base::text_writer;
 
 [[noreturn]] inline void
 assert_failed(const char* condition, const char*, unsigned, const char*) noexcept {
@@ -130,13 +133,16 @@ struct heap {
     std::size_t used;
     unsigned frames_live;
     unsigned headers_live;
-    unsigned blocks_live; // of operator new, see sync_model.cc
-    bool is_open;         // it replaces operator new
+    unsigned labels_live;
+    model::atomic<void*> free_label; // stands for a pool and its lock
+    unsigned blocks_live;            // of operator new, see sync_model.cc
+    bool is_open;                    // it replaces operator new
 
     void reset() {
         std::memset(memory, 0, used); // each execution finds the same
         used = 0;
-        frames_live = headers_live = blocks_live = 0;
+        frames_live = headers_live = labels_live = blocks_live = 0;
+        free_label.store_relaxed(nullptr);
     }
     [[nodiscard]] bool has(const void* block) const {
         return block >= memory && block < memory + bytes_max;
@@ -178,6 +184,17 @@ inline bool has_run_out_of_memory() noexcept {
 inline void deallocate_header(void*) noexcept {
     model::check(model_heap.headers_live > 0, "a header was freed twice");
     --model_heap.headers_live;
+}
+// The block that was freed last is taken first.
+inline void* allocate_label() noexcept {
+    ++model_heap.labels_live;
+    void* const free = model_heap.free_label.exchange_acq_rel(nullptr);
+    return free != nullptr ? free : model_heap.take(80);
+}
+inline void deallocate_label(void* block) noexcept {
+    model::check(model_heap.labels_live > 0, "a label was freed twice");
+    --model_heap.labels_live;
+    model_heap.free_label.exchange_acq_rel(block);
 }
 
 } // namespace detail

@@ -13,5 +13,7 @@
 #include "task/task.cc"
 #include "task/run.cc"
 #include "task/unobserved.cc"
+#include "task/task_local.cc"
+#include "task/label.cc"
 #undef rt
 // clang-format on

@@ -157,10 +157,11 @@ inline void set_up() {
     tasks::set_defer([](task_header* task) noexcept { task->scheduler->schedule(task); });
 }
 
-// Nothing is left: every frame and every header was freed.
+// Nothing is left: every frame, every header and every label was freed.
 inline void check_heap() {
     check(detail::model_heap.frames_live == 0, "a frame is left");
     check(detail::model_heap.headers_live == 0, "a header is left");
+    check(detail::model_heap.labels_live == 0, "a label is left");
 }
 
 } // namespace rt_model::scenario

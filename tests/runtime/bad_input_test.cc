@@ -129,7 +129,13 @@ Test(bad_input, misuse_is_reported_with_the_line_of_the_call) {
     });
     cr_assert(taken.was_aborted());
     cr_assert(taken.says("has not ended"), "%s", taken.text.c_str());
-    for (const captured* each : {&spawned, &nested, &taken}) {
+    const captured labelled = capture([] {
+        rt::runtime runtime(with_workers(0));
+        const rt::handle handle = runtime.get_handle();
+        static_cast<void>(handle.spawn({.name = "answer", .label = "request 7"}, seven()).take());
+    });
+    cr_assert(labelled.says(" \"answer\" [request 7] (spawned at "), "%s", labelled.text.c_str());
+    for (const captured* each : {&spawned, &nested, &taken, &labelled}) {
         cr_assert(each->text.find(here) != std::string::npos, "%s", each->text.c_str());
     }
 }

@@ -220,6 +220,33 @@ Test(hooks, b077_they_are_told_name_and_place_of_the_spawn) {
     cr_assert(std::strstr(spawned.seen[1].spawned_at.file_name(), "hooks_test.cc") != nullptr);
 }
 
+Test(hooks, they_are_told_the_label) {
+    event_log spawned;
+    event_log ended;
+    rt::config config = single();
+    config.hooks.on_task_spawn = [&](const rt::task_info& one) {
+        spawned.add(one);
+    };
+    config.hooks.on_task_terminate = [&](const rt::task_info& one) {
+        ended.add(one);
+    };
+    rt::block_on(config, []() -> rt::task<void> {
+        co_await rt::spawn({.label = "first"}, nothing);
+        co_await rt::spawn({.label = "second"}, []() -> rt::task<void> {
+            rt::set_task_label("second, and last");
+            co_return;
+        });
+    }());
+    cr_assert_eq(spawned.seen.size(), 3);
+    cr_assert(spawned.seen[0].label.is_empty());
+    cr_assert_str_eq(spawned.seen[1].label.text(), "first");
+    cr_assert_str_eq(spawned.seen[2].label.text(), "second");
+    cr_assert_eq(ended.seen.size(), 3);
+    cr_assert_str_eq(ended.seen[0].label.text(), "first");
+    cr_assert_str_eq(ended.seen[1].label.text(), "second, and last");
+    cr_assert(ended.seen[2].label.is_empty());
+}
+
 Test(hooks, terminate_is_called_for_tasks_that_are_cancelled) {
     rt::atomic<int> ended{0};
     rt::config config = settings();

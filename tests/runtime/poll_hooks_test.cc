@@ -94,6 +94,11 @@ void with_one_worker_too(Body body) {
     body(one);
 }
 
+rt::task<void> relabels() {
+    rt::set_task_label("two");
+    co_await rt::yield();
+}
+
 rt::task<void> nothing() {
     co_return;
 }
@@ -134,6 +139,27 @@ rt::task<void> begin_and_sleep_long(rt::atomic<int>* begun) {
 }
 
 } // namespace
+
+Test(hooks, a_label_is_told_as_it_was_before_the_turn) {
+    turn_log log;
+    rt::config config = single();
+    log.install(config);
+    rt::block_on(config, []() -> rt::task<void> {
+        rt::spawn({.label = "one"}, relabels).detach();
+        co_await rt::yield();
+        co_await rt::yield();
+    }());
+    std::string labels;
+    for (const turn_log::event& each : log.seen) {
+        if (!each.task.label.is_empty()) {
+            labels += each.task.label.text();
+            labels += each.what == turn_log::kind::before ? "( "
+                : each.what == turn_log::kind::after      ? ") "
+                                                          : ". ";
+        }
+    }
+    cr_assert_str_eq(labels.c_str(), "one( one) two( two. two) ");
+}
 
 Test(hooks, b078_poll_hooks_are_called_around_each_turn) {
     with_one_worker_too([](rt::config config) {

@@ -137,6 +137,25 @@ Test(shutdown, b091_returns_at_the_deadline_and_reports_the_closure) {
     shared->gone.wait(); // the thread that was left behind ends the task
 }
 
+Test(shutdown, the_report_shows_labels) {
+    auto shared = std::make_shared<held>();
+    {
+        rt::runtime runtime(settings());
+        const rt::handle handle = runtime.get_handle();
+        handle.spawn({.name = "holder", .label = "/var/log\n"}, hold_a_thread(shared)).detach();
+        shared->started.wait();
+        const rt::shutdown_report report = runtime.shut_down(1ms);
+        for (const rt::unfinished_task& left : report.left) {
+            cr_assert_str_eq(left.label.text(), "/var/log\n");
+        }
+        cr_assert_eq(report.left.size(), 1);
+        const std::string text = report.text();
+        cr_assert(text.find("\"holder\" [/var/log\\n] (") != std::string::npos, "%s", text.c_str());
+        shared->go_on.count_down();
+    }
+    shared->gone.wait();
+}
+
 Test(shutdown, b092_with_a_timeout_of_0_it_does_not_wait) {
     auto shared = std::make_shared<held>();
     rt::runtime runtime(settings());

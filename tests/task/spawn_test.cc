@@ -374,7 +374,7 @@ task<bool> is_known_to_its_child() {
     const std::uint64_t own = rt::detail::this_thread.task->id.load_relaxed();
     gate at;
     auto child = rt::spawn([wait = &at]() -> task<void> { co_await wait->wait(); });
-    const bool is_parent = child.header()->parent_id == own;
+    const bool is_parent = rt::detail::parent_of(child.header()) == own;
     at.open();
     co_await std::move(child);
     co_return is_parent;

@@ -94,6 +94,25 @@ Test(unobserved, the_report_names_the_task) {
     cr_assert(got.says("\"reader\" (spawned at"), "%s", got.text.c_str());
 }
 
+Test(unobserved, the_report_shows_the_label_and_escapes_it) {
+    const captured got = capture([] {
+        rt::runtime runtime(rt::test::with_workers(1));
+        runtime.block_on([]() -> rt::task<void> {
+            auto child = rt::spawn({.label = "GET /\nforged line \x1b"}, []() -> rt::task<void> {
+                throw std::runtime_error("the text of it");
+                co_return;
+            });
+            const rt::abort_handle watch = child.abort_handle();
+            while (!watch.is_finished()) {
+                co_await rt::yield();
+            }
+            child.detach(); // the label is there until the last handle goes
+        }());
+    });
+    cr_assert(got.says(" [GET /\\nforged line \\x1b] (spawned at"), "%s", got.text.c_str());
+    cr_assert_eq(occurrences(got.text, "\n"), 1U);
+}
+
 Test(unobserved, exceptions_of_other_types_are_reported_as_such) {
     const captured got = run(true, false, 1);
     cr_assert(got.has_exited());

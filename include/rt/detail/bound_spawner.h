@@ -17,7 +17,7 @@
 
 namespace rt::detail {
 
-// `Self` has start_on(scheduler_base*, task<T>, site, const char* name).
+// `Self` has start_on(scheduler_base*, task<T>, how), with `how` as of create_task in rt/spawn.h.
 template<typename Self>
 class bound_spawner {
 public:
@@ -44,13 +44,15 @@ public:
     }
     template<typename F, typename... Args>
     requires task_function<F, Args...>
-    auto spawn_on(std::uint32_t worker, spawn_options options, F&& f, Args&&... args) {
-        return put(
-            scheduler_of_worker_or_fatal(worker, options.at),
-            make_owned(std::forward<F>(f), std::forward<Args>(args)...),
-            options.at,
-            options.name.text()
-        );
+    [[gnu::always_inline]] auto
+    spawn_on(std::uint32_t worker, const spawn_options& options, F&& f, Args&&... args) {
+        return with_options(options, [&](auto how) {
+            return put(
+                scheduler_of_worker_or_fatal(worker, site_of(how)),
+                make_owned(std::forward<F>(f), std::forward<Args>(args)...),
+                how
+            );
+        });
     }
 
     template<typename T>
@@ -76,19 +78,20 @@ public:
     }
     template<typename F, typename... Args>
     requires task_function<F, Args...>
-    auto spawn_local(spawn_options options, F&& f, Args&&... args) {
-        return put(
-            scheduler_of_this_worker_or_fatal(options.at),
-            make_owned(std::forward<F>(f), std::forward<Args>(args)...),
-            options.at,
-            options.name.text()
-        );
+    [[gnu::always_inline]] auto spawn_local(const spawn_options& options, F&& f, Args&&... args) {
+        return with_options(options, [&](auto how) {
+            return put(
+                scheduler_of_this_worker_or_fatal(site_of(how)),
+                make_owned(std::forward<F>(f), std::forward<Args>(args)...),
+                how
+            );
+        });
     }
 
 private:
-    template<typename T>
-    auto put(scheduler_base* on, task<T> body, site at, const char* name = nullptr) {
-        return static_cast<Self&>(*this).start_on(on, std::move(body), at, name);
+    template<typename T, typename How>
+    auto put(scheduler_base* on, task<T> body, How how) {
+        return static_cast<Self&>(*this).start_on(on, std::move(body), how);
     }
 };
 

@@ -44,7 +44,13 @@
 #include <type_traits>
 #include <utility>
 
+namespace rt {
+struct spawn_options;
+}
+
 namespace rt::detail {
+
+struct titled;
 
 // What makes a group cancel the members that have not ended.
 enum class group_policy : std::uint8_t {
@@ -96,11 +102,10 @@ public:
     }
 
     // Starts `body` on `scheduler` as a child that the group waits for. Empty: no memory.
-    template<typename T>
-    rt::abort_handle
-    add_child(rt::task<T>&& body, scheduler_base* scheduler, site at, const char* name) noexcept {
+    template<typename T, typename How>
+    rt::abort_handle add_child(rt::task<T>&& body, scheduler_base* scheduler, How how) noexcept {
         void* const frame = body ? body.handle().address() : nullptr;
-        rt::abort_handle child = add_child_frame(frame, scheduler, at, name, &drop_result<T>);
+        rt::abort_handle child = add_child_frame(frame, scheduler, how, &drop_result<T>);
         if (child.id() != 0) {
             static_cast<void>(body.release());
         }
@@ -149,8 +154,14 @@ public:
 private:
     [[nodiscard]] task_header* add_frame(void* frame, site at) noexcept;
     [[nodiscard]] rt::abort_handle add_child_frame(
-        void* frame, scheduler_base* scheduler, site at, const char* name, drop_function drop
+        void* frame, scheduler_base* scheduler, titled how, drop_function drop
     ) noexcept;
+    [[nodiscard]] rt::abort_handle add_child_frame(
+        void* frame, scheduler_base* scheduler, const spawn_options* how, drop_function drop
+    ) noexcept;
+    template<typename How>
+    [[nodiscard]] rt::abort_handle
+    make_child(void* frame, scheduler_base* scheduler, How how, drop_function drop) noexcept;
     bool suspend(void* self) noexcept;
     void heed(std::uint64_t state) noexcept;
     void ask_members() noexcept;

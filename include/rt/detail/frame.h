@@ -20,7 +20,8 @@
 // took 1.02.
 //
 // Task headers are a class of their own and type-stable: a block that was a header once is a
-// header for ever, so that an observer may read any header at any time (src/task/registry.h).
+// header for ever, so that an observer may read any header at any time (src/memory/frame_pool.h).
+// The texts of labels (rt/detail/label.h) are another one, for the same reason.
 //
 // Sanitizer builds take frames from malloc, one by one, so that a use after free is seen.
 #pragma once
@@ -40,8 +41,10 @@ inline constexpr bool fits_frame = ((alignof(T) <= frame_alignment) && ...);
 
 inline constexpr std::size_t frame_granule = 32;     // neighbours may share a cache line
 inline constexpr std::size_t frame_class_count = 32; // up to 1 KiB; larger frames use malloc
-inline constexpr std::size_t header_class = 32;      // the index of the type-stable class
-inline constexpr std::size_t frame_batch = 64;       // blocks moved to or from the node's pool
+inline constexpr std::size_t header_class = 32;      // the indices of the type-stable classes
+inline constexpr std::size_t label_class = 33;
+inline constexpr std::size_t list_count = 34;
+inline constexpr std::size_t frame_batch = 64; // blocks moved to or from the node's pool
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 inline constexpr bool frames_from_malloc = true;
@@ -79,7 +82,7 @@ struct free_list {
 
 // The calling thread's lists. Owned by the thread, read by nobody else.
 struct frame_cache {
-    free_list lists[frame_class_count + 1];
+    free_list lists[list_count];
     std::uint32_t node = 0;  // NUMA node whose pool refills this cache
     bool registered = false; // the thread-exit hook that returns the blocks is in place
 };
@@ -160,6 +163,16 @@ RT_API void put_back_slow(std::size_t index, void* block) noexcept;
 
 [[gnu::always_inline]] inline void deallocate_header(void* memory) noexcept {
     put_back(header_class, memory);
+}
+
+// The same for the text of a label.
+inline void* allocate_label() noexcept {
+    free_list& list = thread_frames.lists[label_class];
+    return list.is_empty() ? refill(label_class) : pop_block(list);
+}
+
+inline void deallocate_label(void* memory) noexcept {
+    put_back(label_class, memory);
 }
 
 } // namespace rt::detail

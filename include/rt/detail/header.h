@@ -28,6 +28,8 @@
 //   listener   `listener` is valid; set by the join handle, never after complete
 //   lost       set by the group of a branch, never cleared: nobody wants what the branch would
 //              yield, and it is, or will be, aborted (rule 6)
+//   labelled   set by the spawner or by the task itself, never cleared: `parent` leads to a label,
+//              which is freed with the header (detail/label.h). Above the count of references
 //
 // Rule 1. wake(): waiting -> 0 and the caller schedules the task; otherwise it sets woken.
 // Rule 2. request_cancel(): waiting -> claimed and the caller schedules; otherwise only the bit.
@@ -74,6 +76,7 @@ enum state_bits : std::uint64_t {
     state_lost = 1U << 8U,
     state_ref = 1U << 9U,
     state_spawned = 2 * state_ref | state_interest, // the task's own reference and the handle's
+    state_labelled = std::uint64_t{1} << 63U,
 };
 
 // Why a task waits. The texts are in src/task/wait_reason.h and appear in dumps.
@@ -188,7 +191,7 @@ struct alignas(64) task_header {
     atomic<std::uint64_t> id;               // unique, never 0 for a live task; 0 when free
     const char* name;                       // static or interned text, or null
     const std::source_location* spawn_site; // see site_of
-    std::uint64_t parent_id;                // the spawning task, 0 if none
+    atomic<std::uint64_t> parent;           // the spawning task's id or 0; or see detail/label.h
 
     struct live_part {
         const void* wait_object;  // owner; what it waits on, for the wait-for graph

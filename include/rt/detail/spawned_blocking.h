@@ -8,7 +8,7 @@
 // It has one suspension and is in it from the start: it waits for the pool. Therefore nothing has
 // to be run before the closure is queued, and spawning works on any thread.
 //
-// Protocol: start() makes the task, suspended, with this node as its leaf; submit() then hands the
+// Protocol: start() gets the task, suspended, with this node as its leaf; submit() then hands the
 // job to the pool. From there on the block belongs to the pool's thread until leave(), to the
 // worker that the wake-up hands the task to, or to a canceller that has withdrawn the job. The
 // result is put into the header by the worker and not by the pool's thread, because at shutdown
@@ -22,6 +22,7 @@
 #include <rt/detail/promise.h>
 #include <rt/detail/result_slot.h>
 #include <rt/join.h>
+#include <rt/spawn.h>
 
 #include <cstddef>
 #include <memory>
@@ -51,9 +52,8 @@ static_assert(offsetof(frame_image, links) == promise_offset);
 
 class RT_API spawned_blocking : public frame_image, public wait_node, public blocking_job {
 public:
-    // The task that waits for the closure. Null: memory is exhausted. Called once.
-    [[nodiscard]] task_header*
-    start(const blocking_target& target, site at, const char* name) noexcept;
+    // Makes `header`, whose frame this is, the task that waits for the closure. Called once.
+    void start(const blocking_target& target, task_header* header) noexcept;
 
 protected:
     spawned_blocking(
@@ -138,9 +138,9 @@ private:
     result_slot<value_type> slot_;
 };
 
-template<typename F>
+template<typename F, typename How>
 requires blocking_function<std::decay_t<F>> join_handle < std::invoke_result_t < std::decay_t<F>
-& >> launch_blocking(const blocking_target& target, F&& function, site at, const char* name) {
+& >> launch_blocking(const blocking_target& target, F&& function, How how) {
     using frame = spawned_closure<std::decay_t<F>>;
     static_assert(alignof(frame) <= 16, "a closure with such an alignment: allocate it yourself");
     void* const memory = allocate_frame(sizeof(frame));
@@ -149,16 +149,18 @@ requires blocking_function<std::decay_t<F>> join_handle < std::invoke_result_t <
     }
     frame* made = nullptr;
     try {
-        made = ::new (memory) frame(std::forward<F>(function), at);
+        made = ::new (memory) frame(std::forward<F>(function), site_of(how));
     } catch (...) {
         deallocate_frame(memory, sizeof(frame));
         throw;
     }
-    task_header* const header = made->start(target, at, name);
+    frame_image* const image = made;
+    task_header* const header = create_task(image, target.scheduler, how);
     if (header == nullptr) [[unlikely]] {
-        frame::destroy_frame(static_cast<frame_image*>(made));
+        frame::destroy_frame(image);
         return {};
     }
+    made->start(target, header);
     join_handle<typename frame::value_type> handle(header);
     made->submit(); // which may be its end
     return handle;

@@ -15,29 +15,29 @@
 
 namespace rt::detail {
 
-// `Self` has start(task<T>, site, const char* name).
+// `Self` has start(task<T>, how), with `how` as of create_task in rt/spawn.h.
 template<typename Self>
 class spawner {
 public:
     template<typename T>
     auto spawn(task<T> body, site at = site::current()) {
-        return self().start(std::move(body), at, nullptr);
+        return self().start(std::move(body), at);
     }
     template<typename F>
     requires task_function<F>
     auto spawn(F&& f, site at = site::current()) {
-        return self().start(make_owned(std::forward<F>(f)), at, nullptr);
+        return self().start(make_owned(std::forward<F>(f)), at);
     }
     template<typename F, typename A>
     requires task_function<F, A>
     auto spawn(F&& f, A&& a, site at = site::current()) {
-        return self().start(make_owned(std::forward<F>(f), std::forward<A>(a)), at, nullptr);
+        return self().start(make_owned(std::forward<F>(f), std::forward<A>(a)), at);
     }
     template<typename F, typename A, typename B>
     requires task_function<F, A, B>
     auto spawn(F&& f, A&& a, B&& b, site at = site::current()) {
         return self().start(
-            make_owned(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b)), at, nullptr
+            make_owned(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b)), at
         );
     }
     template<typename F, typename A, typename B, typename C>
@@ -47,23 +47,20 @@ public:
             make_owned(
                 std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c)
             ),
-            at,
-            nullptr
+            at
         );
     }
 
     template<typename T>
-    auto spawn(spawn_options options, task<T> body) {
-        return self().start(std::move(body), options.at, options.name.text());
+    [[gnu::always_inline]] auto spawn(const spawn_options& options, task<T> body) {
+        return with_options(options, [&](auto how) { return self().start(std::move(body), how); });
     }
     template<typename F, typename... Args>
     requires task_function<F, Args...>
-    auto spawn(spawn_options options, F&& f, Args&&... args) {
-        return self().start(
-            make_owned(std::forward<F>(f), std::forward<Args>(args)...),
-            options.at,
-            options.name.text()
-        );
+    [[gnu::always_inline]] auto spawn(const spawn_options& options, F&& f, Args&&... args) {
+        return with_options(options, [&](auto how) {
+            return self().start(make_owned(std::forward<F>(f), std::forward<Args>(args)...), how);
+        });
     }
 
 private:

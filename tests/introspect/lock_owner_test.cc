@@ -11,6 +11,7 @@
 #include "sync/waiting.h"
 #include "task/gate.h"
 
+#include <rt/detail/atomic.h>
 #include <rt/select.h>
 #include <rt/shield.h>
 #include <rt/sync/mutex.h>
@@ -36,35 +37,46 @@ namespace {
 using namespace std::chrono_literals;
 using rt::task;
 
-// One kind of lock, and ways to wait for it with a guard of it in the end.
+// One kind of lock. The winner says when it has the guard: that of an rwlock notes its owner.
 struct of_mutex {
     auto wait() { return lock.lock(); }
     auto take() { return lock.try_lock(); }
-    bool is_held() const { return lock.is_locked(); }
 
     rt::mutex lock;
+    rt::atomic<bool> is_won{false};
 };
 
 struct of_rwlock {
     auto wait() { return lock.write(); }
     auto take() { return lock.try_write(); }
-    bool is_held() { return !lock.try_read(); }
 
     rt::rwlock lock;
+    rt::atomic<bool> is_won{false};
 };
+
+template<typename Lock>
+task<void> keeps(Lock* of) {
+    of->is_won.store_release(true);
+    co_await rt::sleep(24h);
+}
+template<typename Lock>
+void until_won(const Lock& of) {
+    while (!of.is_won.load_acquire()) {
+    }
+}
 
 template<typename Lock>
 task<void> wins_in_a_select(Lock* of) {
     const auto won = co_await rt::select(of->wait(), rt::sleep(24h));
     cr_assert_eq(won.index(), 0);
-    co_await rt::sleep(24h);
+    co_await keeps(of);
 }
 
 template<typename Lock>
 task<void> wins_in_a_join(Lock* of) {
     const auto won = co_await rt::join(of->wait(), rt::yield());
     static_cast<void>(won);
-    co_await rt::sleep(24h);
+    co_await keeps(of);
 }
 
 // A group inside of a group inside of a group.
@@ -73,14 +85,14 @@ task<void> wins_far_inside(Lock* of) {
     const auto won =
         co_await rt::select(rt::shield(rt::join(of->wait(), rt::yield())), rt::sleep(24h));
     cr_assert_eq(won.index(), 0);
-    co_await rt::sleep(24h);
+    co_await keeps(of);
 }
 
 // The part has it still.
 template<typename Lock>
 task<void> holds(Lock* of) {
     const auto held = co_await of->wait();
-    co_await rt::sleep(24h);
+    co_await keeps(of);
 }
 template<typename Lock>
 task<void> holds_in_a_part(Lock* of) {
@@ -115,8 +127,7 @@ void is_named(winner<Lock> wins) {
         Lock free;
         observed_core core;
         const auto first = core.spawn_joinable(wins(&free));
-        while (!free.is_held()) {
-        }
+        until_won(free);
         core.spawn(wants(&free));
         expect_holder(&free.lock, first.id());
     }
@@ -129,6 +140,7 @@ void is_named(winner<Lock> wins) {
     core.spawn(wants(&handed_over));
     expect_holder(&handed_over.lock, 0);
     held.unlock();
+    until_won(handed_over);
     expect_holder(&handed_over.lock, first.id());
 }
 

@@ -63,8 +63,10 @@ result<void> worker::attach() noexcept {
 }
 
 void worker::enter() noexcept {
-    this_thread.newest = nullptr; // nor in what comes back: a signal may yet make it public
+    // Both copies first, then single fields: loads of two fields at once wait for a store to one.
     former_ = this_thread;
+    former_.newest = nullptr; // a signal may yet make it public
+    this_thread.newest = nullptr;
     former_counters_ = metrics::this_worker;
     this_thread.task = nullptr;
     this_thread.in_place = nullptr;
@@ -86,11 +88,13 @@ void worker::enter() noexcept {
 void worker::leave() noexcept {
     state.store_relaxed(worker_state::stopped);
     metrics::this_worker = former_counters_;
-    // Ids are used up for good, whoever took them.
-    former_.next_task_id = this_thread.next_task_id;
-    former_.last_task_id = this_thread.last_task_id;
     left_at_ns_ = this_thread.coarse_ns;
+    // Ids are used up for good, whoever took them.
+    const std::uint64_t next_task_id = this_thread.next_task_id;
+    const std::uint64_t last_task_id = this_thread.last_task_id;
     this_thread = former_;
+    this_thread.next_task_id = next_task_id;
+    this_thread.last_task_id = last_task_id;
 }
 
 void worker::detach() noexcept {

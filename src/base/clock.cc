@@ -41,7 +41,7 @@ constexpr std::uint64_t frequency_hz_max = 100'000'000'000;
 
 std::once_flag calibrated; // guards the two below
 constinit tick_source chosen_source = tick_source::monotonic;
-constinit const char* chosen_reason = "clock_gettime: not calibrated yet";
+constinit const char* chosen_reason = "clock_gettime: nothing asks for the cycle counter";
 
 /// The counter and the clock at (nearly) the same moment: the try with the least time between.
 tick_anchor read_pair() noexcept {

@@ -61,9 +61,10 @@ namespace clock_state {
 extern atomic<std::uint64_t> ns_per_tick_q32;
 } // namespace clock_state
 
-/// Chooses the tick source and measures its rate. The runtime calls it once before any worker runs;
-/// further calls change nothing. Takes up to 2 ms, the first time only. Before it, ticks are
-/// nanoseconds. A tick taken before the first call must not be compared with one taken after it.
+/// Chooses the tick source and measures its rate. A runtime that measures turns calls it before its
+/// workers run; further calls change nothing. Takes up to 2 ms, the first time only. Before it,
+/// ticks are nanoseconds. A tick taken before the first call must not be compared with one taken
+/// after it.
 tick_source calibrate_ticks() noexcept;
 
 [[nodiscard]] inline std::uint64_t ticks() noexcept {

@@ -60,8 +60,8 @@ struct alignas(128) worker_counters {
     RT_WORKER_COUNTERS(RT_DECLARE)
 #undef RT_DECLARE
 
-    histogram* poll_times = nullptr;   // constant; null unless config::poll_histogram asks for it
-    std::uint64_t poll_started_ns = 0; // owner; of the turn that is measured
+    histogram* poll_times = nullptr; // constant; null unless config::poll_histogram asks for it
+    std::uint64_t poll_started = 0;  // owner; base::ticks() of the turn that is measured
     histogram* schedule_latency = nullptr; // constant; null unless config::schedule_latency
 };
 

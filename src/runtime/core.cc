@@ -74,6 +74,9 @@ scheduler::start_fault core::start() {
             driver_reason_.c_str()
         );
     }
+    if (settings_.poll_histogram) {
+        base::calibrate_ticks(); // what turns are measured with
+    }
     blocking_ = std::make_unique<offload::pool>(
         settings_.blocking_threads_max,
         settings_.blocking_keep_alive,

@@ -53,6 +53,10 @@ latency measure_latency(const task_header* task) noexcept {
     return std::chrono::nanoseconds(latency_ns);
 }
 
+std::uint64_t ticks_since(std::uint64_t begin) noexcept {
+    return base::ticks_between(begin, base::ticks());
+}
+
 // The counters of the calling worker, if it measures turns; else null.
 metrics::worker_counters* measured() noexcept {
     metrics::worker_counters* const mine = metrics::this_worker;
@@ -74,11 +78,11 @@ void run_hooked(task_header* task) noexcept {
     call_before(hooks, info);
     metrics::worker_counters* const mine = measured();
     if (mine != nullptr) {
-        mine->poll_started_ns = base::monotonic_ns();
+        mine->poll_started = base::ticks();
     }
     run_turn(task);
     if (mine != nullptr) {
-        mine->poll_times->record(base::monotonic_ns() - mine->poll_started_ns);
+        mine->poll_times->record(base::ticks_to_ns(ticks_since(mine->poll_started)));
     }
     info.schedule_latency = std::exchange(current_latency, outer);
     call_after(hooks, info);
@@ -90,14 +94,13 @@ void run_nested_hooked(task_header* outer, task_header* task) noexcept {
     info.schedule_latency = current_latency;
     detail::this_thread.task = nullptr;
     metrics::worker_counters* const mine = measured();
-    const std::uint64_t spent_ns =
-        mine != nullptr ? base::monotonic_ns() - mine->poll_started_ns : 0;
+    const std::uint64_t spent = mine != nullptr ? ticks_since(mine->poll_started) : 0;
     call_after(hooks, info);
     run(task);
     info.schedule_latency = current_latency = std::nullopt;
     call_before(hooks, info);
     if (mine != nullptr) {
-        mine->poll_started_ns = base::monotonic_ns() - spent_ns;
+        mine->poll_started = base::ticks() - spent;
     }
 }
 

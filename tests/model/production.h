@@ -95,6 +95,9 @@ using ::rt::base::monotonic_ns;
 using ::rt::base::ns_per_second;
 using ::rt::base::text_buffer;
 using ::rt::base::text_writer;
+using ::rt::base::ticks;
+using ::rt::base::ticks_between;
+using ::rt::base::ticks_to_ns;
 
 [[noreturn]] inline void
 assert_failed(const char* condition, const char*, unsigned, const char*) noexcept {

@@ -2,4 +2,5 @@
 #pragma once
 
 #include <rt/net/address.h>
+#include <rt/net/async_fd.h>
 #include <rt/net/tcp.h>

@@ -87,9 +87,17 @@ int io_handle::fd() const noexcept {
     return source_ == nullptr ? -1 : source_->fd();
 }
 
-void io_handle::close() noexcept {
+std::uint64_t io_handle::look(direction which) const noexcept {
+    return source_->look(bit_of(which));
+}
+
+void io_handle::spend(direction which, std::uint64_t seen) const noexcept {
+    source_->spend(bit_of(which), seen);
+}
+
+int io_handle::release() noexcept {
     if (source_ == nullptr) {
-        return;
+        return -1;
     }
     driver::io_source* const source = std::exchange(source_, nullptr);
     const int fd = source->fd();
@@ -99,7 +107,14 @@ void io_handle::close() noexcept {
         }
     }
     source->unhold();
-    ::close(fd);
+    return fd;
+}
+
+void io_handle::close() noexcept {
+    const int fd = release();
+    if (fd >= 0) {
+        ::close(fd);
+    }
 }
 
 } // namespace rt::detail

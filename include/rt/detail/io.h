@@ -100,8 +100,15 @@ public:
         return {source_, which, limit};
     }
 
+    // For a system call of the program's: a token if the call may succeed, else 0; and what is to
+    // be said after one that got EAGAIN. Requires: not empty. Threads: the direction's task.
+    [[nodiscard]] std::uint64_t look(direction which) const noexcept;
+    void spend(direction which, std::uint64_t seen) const noexcept;
+
     // Closes the descriptor. Requires: no task waits on it.
     void close() noexcept;
+    // Gives it back, open and not watched any more; -1 if there is none. Requires the same.
+    [[nodiscard]] int release() noexcept;
 
 private:
     driver::io_source* source_ = nullptr;

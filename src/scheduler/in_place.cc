@@ -32,8 +32,11 @@
 // Shutdown does not wait for those that are away before it cancels tasks, for they may wait for a
 // task. Their stand-ins meet in drain() in their place. A worker that comes back when there is a
 // leader already is late: it takes the baton from the leader, ends its turn, and passes it back.
-// The leader itself, in the destructor of a task that it cancels, has nobody to stand in: for it a
-// call is a long turn, in which it is no worker all the same, so that the function may block.
+// The leader itself, in the destructor of a task that it cancels, has nobody to stand in, nor has
+// the worker that it has called to run its bound tasks. For them a call is a long turn, in which
+// they are no workers all the same, so that the function may block: late ones have their turns
+// meanwhile, and what is spawned from outside is cancelled by the spawner, because the function may
+// wait for it. For what was queued before nothing can be done.
 //
 // Rejected: to hand the worker over and keep only the ring, and to end the turn without a worker.
 // Every operation would have to know a thread without wheel and queue, the rest of the turn could
@@ -84,8 +87,11 @@ void worker::go_away(detail::context& outer) noexcept {
     this_thread.task = nullptr;
     this_thread.in_place = task;
     compiler_barrier();
-    if (leads()) {
-        return; // everybody else is at rest, or waits for its turn to end
+    if (ends_tasks()) {
+        // relaxed: this thread shall see it, and it is no matter when others do.
+        pool_.is_ending_away.store_relaxed(true);
+        pool_.pass_baton();
+        return; // everybody else is at rest, or late
     }
     if (is_late_) {
         end_late_turn();
@@ -109,9 +115,9 @@ void worker::go_away(detail::context& outer) noexcept {
     }
 }
 
-// It leads a shutdown.
-bool worker::leads() const noexcept {
-    return pool_.leader.load_relaxed() == this; // relaxed: written by this thread, or not this
+// In a shutdown: it is the leader, or runs its bound tasks for the leader.
+bool worker::ends_tasks() const noexcept {
+    return is_called_ || pool_.leader.load_relaxed() == this; // relaxed: written by its own thread
 }
 
 // From here on it counts in idle.h like any other, in a turn and so unparked, as it was counted all
@@ -138,7 +144,10 @@ bool worker::become_lone() noexcept {
 }
 
 void worker::come_back(const detail::context& outer) noexcept {
-    if (!leads() && (is_late_ || !pool_.sleepers.come_back())) {
+    if (ends_tasks()) {
+        pool_.take_baton();
+        pool_.is_ending_away.store_relaxed(false);
+    } else if (is_late_ || !pool_.sleepers.come_back()) {
         is_late_ = true;
         pool_.late.add_acq_rel(1);
         pool_.take_baton();

@@ -166,6 +166,9 @@ public:
     bool is_watchdog_over = false;                             // guarded by stand_in_lock
     atomic<bool> is_company_wanted{false};                     // see worker::on_kick
     atomic<worker*> leader{nullptr};                           // of the shutdown
+    // Whoever ends the tasks then is in rt::block_in_place, in a destructor of one: see
+    // in_place.cc.
+    atomic<bool> is_ending_away{false};
     atomic<std::uint32_t> late{0}; // workers that have come back since there is a leader
     base::spin_lock walk_lock{base::lock_rank::scheduler_shutdown}; // see shutdown.cc
     std::vector<int> start_errors; // by worker; errno of its driver, during start-up

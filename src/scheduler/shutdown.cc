@@ -239,9 +239,11 @@ void pool_state::hold_up(const inject_queue& queue) noexcept {
 }
 
 // A flavor::current_thread that an unhandled exception has shut down has nobody to run what is
-// queued, until its owner ends it: whoever waits for such a task would wait for that.
+// queued, until its owner ends it: whoever waits for such a task would wait for that. Nor has a
+// pool whose leader may be waiting for it.
 bool pool_state::refuse_from_outside(task_header* task, const inject_queue& queue) noexcept {
-    if (settings.flavor == flavor::current_thread) {
+    // relaxed: what queues a task that is refused a moment later waits for the function to return.
+    if (settings.flavor == flavor::current_thread || is_ending_away.load_relaxed()) {
         return refuse_late(task);
     }
     hold_up(queue);

@@ -400,6 +400,7 @@ bool worker::run_some() noexcept {
 }
 
 void worker::run_bound() noexcept {
+    is_called_ = true;
     bound.take_deferred();
     bound.take_inbound();
     for (std::size_t left = bound.depth(); left != 0; --left) {
@@ -409,6 +410,7 @@ void worker::run_bound() noexcept {
         }
         run_task(task);
     }
+    is_called_ = false;
 }
 
 void worker::wait_until(std::int64_t deadline_ns) noexcept {

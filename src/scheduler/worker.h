@@ -82,7 +82,7 @@ public:
 
     // For shutdown. Runs what is in reach without waiting; true: something was run.
     bool run_some() noexcept;
-    // Runs each of the worker's bound tasks that are ready once.
+    // Runs each of the worker's bound tasks that are ready once, for the leader.
     void run_bound() noexcept;
     // Waits for a wake-up or `deadline_ns`.
     void wait_until(std::int64_t deadline_ns) noexcept;
@@ -206,7 +206,7 @@ private:
     [[nodiscard]] bool rest() noexcept;
     void leave_loneliness() noexcept;
     bool become_lone() noexcept;
-    [[nodiscard]] bool leads() const noexcept;
+    [[nodiscard]] bool ends_tasks() const noexcept;
 
     bound_tasks unbound_; // a stand-in's, always empty
     pool_state& pool_;
@@ -248,6 +248,7 @@ private:
     bool has_unfenced_push_ = false; // a sleeper may have missed what this turn pushed
     bool is_lone_ = false;           // written by the owner, in its signal handler too
     bool is_late_ = false;           // see is_late()
+    bool is_called_ = false;         // in run_bound()
     const bool has_lifo_slot_;       // config::lifo_slot
     bool is_delivering_ = false;     // inside the driver: ready tasks go to the ring
     turn_age age_;

@@ -14,6 +14,7 @@
 #include <rt/yield.h>
 
 #include <chrono>
+#include <cstdint>
 #include <latch>
 #include <memory>
 #include <thread>
@@ -129,6 +130,58 @@ Test(block_in_place_end, a_destructor_that_the_end_of_the_runtime_runs_may_block
         static_cast<void>(runtime.shut_down(1h));
         cr_assert_eq(calls, 2);
     });
+}
+
+task<int> seven() {
+    co_return 7;
+}
+
+// Asks the runtime that ends for a task, and notes whether it was refused.
+struct asking_member {
+    ~asking_member() {
+        block_in_place([this] {
+            ask();
+            std::thread([this] { ask(); }).join();
+        });
+    }
+    void ask() const {
+        try {
+            static_cast<void>(runtime.block_on(seven()));
+        } catch (const rt::join_error&) {
+            refused->add_acq_rel(1);
+        }
+    }
+
+    rt::handle runtime;
+    rt::atomic<int>* refused;
+};
+
+// Nobody could run it: everybody else is at rest, and the one that asks is the one that ends tasks.
+Test(block_in_place_end, what_such_a_destructor_asks_of_its_runtime_is_refused) {
+    for (const bool is_bound : {false, true}) {
+        on_workers({1, 2, 8}, [is_bound](rt::runtime& runtime) {
+            static rt::atomic<int> refused;
+            refused.store_relaxed(0);
+            const std::uint32_t workers = runtime.worker_count();
+            const rt::handle handle = runtime.get_handle();
+            rt::atomic<int> begun{0};
+            const auto waits = [](rt::handle of, rt::atomic<int>* at) -> task<void> {
+                const asking_member member{of, &refused};
+                at->add_acq_rel(1);
+                co_await rt::sleep(24h);
+            };
+            for (std::uint32_t i = 0; i < workers; ++i) {
+                if (is_bound) {
+                    handle.spawn_on(i, waits(handle, &begun)).detach();
+                } else {
+                    handle.spawn(waits(handle, &begun)).detach();
+                }
+            }
+            hold_until(begun, static_cast<int>(workers));
+            cr_assert(runtime.shut_down(1h).is_complete);
+            cr_assert_eq(refused.load_acquire(), static_cast<int>(2 * workers));
+        });
+    }
 }
 
 Test(block_in_place_end, b097_a_shutdown_at_any_moment_ends_everything) {

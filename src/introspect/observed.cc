@@ -2,9 +2,9 @@
 //
 // The list of runtimes: copying out under its lock, and nothing that can wait.
 //
-// The lock is never held while a file of /proc is read, a task is looked at or an answer is
-// written, so that the start and the stop of a runtime wait for a copy of some hundred bytes per
-// worker.
+// The lock is never held while files of /proc are read for an answer, a task is looked at or an
+// answer is written, so that the start and the stop of a runtime wait for a copy of some hundred
+// bytes per worker.
 #include "introspect/observed.h"
 
 #include "base/unique_fd.h"
@@ -32,6 +32,7 @@ worker_facts facts_of(scheduler::pool& workers, std::uint32_t index) {
 runtime_facts facts_of(engine::core& core) {
     scheduler::pool& workers = core.workers();
     runtime_facts facts;
+    facts.id = core.id();
     facts.label = core.settings().name;
     facts.scheduler =
         reinterpret_cast<std::uintptr_t>(static_cast<detail::scheduler_base*>(&workers));
@@ -63,6 +64,14 @@ void make_labels_unique(std::vector<runtime_facts>& all) {
             all[i].label += "-" + std::to_string(same + 1);
         }
     }
+}
+
+// What a thread has used, of which this was known before. One that has ended has no file.
+thread_time latest(const thread_time& before, const thread_time& now) noexcept {
+    return {
+        std::max(before.cpu_ns, now.cpu_ns),
+        std::max(before.wait_ns, now.wait_ns),
+        before.is_known || now.is_known};
 }
 
 } // namespace
@@ -97,53 +106,99 @@ thread_time read_thread_time(int tid) noexcept {
 
 void observed_list::add(engine::core& runtime) {
     const std::lock_guard hold(lock_);
-    cores_.push_back(&runtime);
+    entries_.push_back({&runtime, {}});
+}
+
+std::vector<observed_list::entry>::iterator observed_list::find(std::uint64_t id) noexcept {
+    return std::find_if(entries_.begin(), entries_.end(), [id](const entry& one) {
+        return one.core->id() == id;
+    });
+}
+
+void observed_list::read_times(entry& one) {
+    scheduler::pool& workers = one.core->workers();
+    one.used.resize(std::max<std::size_t>(one.used.size(), workers.view_count()));
+    for (std::uint32_t i = 0; i < one.used.size(); ++i) {
+        one.used[i] = latest(one.used[i], read_thread_time(workers.view(i).tid));
+    }
+}
+
+void observed_list::note_times(engine::core& runtime) noexcept {
+    const std::lock_guard hold(lock_);
+    const auto found = find(runtime.id());
+    if (found != entries_.end()) {
+        try {
+            read_times(*found);
+        } catch (const std::bad_alloc&) {
+            // As it was when it was looked at last.
+        }
+    }
 }
 
 void observed_list::remove(engine::core& runtime) noexcept {
-    counter_values last{};
-    thread_time time;
-    try {
-        scheduler::pool& workers = runtime.workers();
-        for (std::uint32_t i = 0; i < workers.view_count(); ++i) {
-            const worker_facts facts = facts_of(workers, i);
-            add_to(last, facts.counters);
-            const thread_time used = read_thread_time(facts.view.tid);
-            time.cpu_ns += used.cpu_ns;
-            time.wait_ns += used.wait_ns;
-        }
-    } catch (const std::bad_alloc&) {
-        // The sums lose this runtime's part; taking it off the list is what must not fail.
-    }
+    note_times(runtime);
     const std::lock_guard hold(lock_);
-    if (std::erase(cores_, &runtime) == 0) {
+    const auto found = find(runtime.id());
+    if (found == entries_.end()) {
         return;
     }
-    add_to(retired_, last);
-    retired_time_.cpu_ns += time.cpu_ns;
-    retired_time_.wait_ns += time.wait_ns;
+    scheduler::pool& workers = runtime.workers();
+    for (std::uint32_t i = 0; i < workers.view_count(); ++i) {
+        if (const auto* const counters = workers.view(i).counters; counters != nullptr) {
+            add_to(retired_.counters, read_counters(*counters));
+        }
+    }
+    for (const thread_time& used : found->used) {
+        retired_.time.cpu_ns += used.cpu_ns;
+        retired_.time.wait_ns += used.wait_ns;
+    }
+    entries_.erase(found);
 }
 
 bool observed_list::is_empty() const {
     const std::lock_guard hold(lock_);
-    return cores_.empty();
+    return entries_.empty();
 }
 
-std::vector<runtime_facts> observed_list::read() const {
+std::vector<runtime_facts> observed_list::read(retired_facts* retired) {
     std::vector<runtime_facts> all;
     {
         const std::lock_guard hold(lock_);
-        for (engine::core* const core : cores_) {
-            all.push_back(facts_of(*core));
+        for (const entry& one : entries_) {
+            all.push_back(facts_of(*one.core));
         }
     }
-    make_labels_unique(all);
     for (runtime_facts& runtime : all) {
         for (worker_facts& worker : runtime.workers) {
             worker.time = read_thread_time(worker.view.tid);
         }
     }
+    {
+        const std::lock_guard hold(lock_);
+        settle(all);
+        if (retired != nullptr) {
+            *retired = retired_;
+        }
+    }
+    make_labels_unique(all);
     return all;
+}
+
+// Leaves out the runtimes that have gone meanwhile, and keeps what the threads of the others have
+// used.
+void observed_list::settle(std::vector<runtime_facts>& all) {
+    std::erase_if(all, [this](runtime_facts& runtime) {
+        const auto found = find(runtime.id);
+        if (found == entries_.end()) {
+            return true;
+        }
+        found->used.resize(std::max(found->used.size(), runtime.workers.size()));
+        for (std::size_t i = 0; i < runtime.workers.size(); ++i) {
+            thread_time& now = runtime.workers[i].time;
+            now = found->used[i] = latest(found->used[i], now);
+        }
+        return false;
+    });
 }
 
 void observed_list::read_current(
@@ -151,8 +206,8 @@ void observed_list::read_current(
 ) const {
     tasks.clear();
     const std::lock_guard hold(lock_);
-    for (engine::core* const core : cores_) {
-        scheduler::pool& workers = core->workers();
+    for (const entry& one : entries_) {
+        scheduler::pool& workers = one.core->workers();
         const auto address =
             reinterpret_cast<std::uintptr_t>(static_cast<detail::scheduler_base*>(&workers));
         const auto runtime = std::find_if(facts.begin(), facts.end(), [&](const auto& one) {
@@ -175,18 +230,8 @@ void observed_list::read_current(
     }
 }
 
-counter_values observed_list::retired() const {
-    const std::lock_guard hold(lock_);
-    return retired_;
-}
-
-thread_time observed_list::retired_time() const {
-    const std::lock_guard hold(lock_);
-    return retired_time_;
-}
-
 void observed_list::clear() noexcept {
-    cores_.clear();
+    entries_.clear();
 }
 
 observed_list& observed() noexcept {

@@ -2,10 +2,12 @@
 //
 // The runtimes that may be looked at, and copies of what they publish.
 //
-// A runtime is added once its workers run and removed before they stop; the list's lock is held
-// only while plain values are copied out, so neither a start nor a stop ever waits for a dump.
-// Everything above works on the copies. Counters of removed runtimes are folded into one block, so
-// that the process's sums never go backwards.
+// A runtime is added once its workers run and removed before they are destroyed; the list's lock is
+// held only while plain values are copied out, so neither a start nor a stop ever waits for a dump.
+// Everything above works on the copies. Counters of removed runtimes are folded into one block, and
+// the sums of the process never go backwards: what a thread had used when it was looked at last is
+// kept here, because the file that says so goes with the thread, which may be before the runtime is
+// removed; and of a runtime that goes during a look either its own figures are in it, or the block.
 //
 // Threads: add and remove by whoever starts and stops runtimes; the rest by the sentinel.
 #pragma once
@@ -61,6 +63,7 @@ struct worker_facts {
 };
 
 struct runtime_facts {
+    std::uint64_t id = 0;                     // the core's
     std::string label;                        // its name, made unique within the process
     std::uintptr_t scheduler = 0;             // the pool
     scheduler::scheduler_addresses addresses; // what task headers point to
@@ -85,22 +88,26 @@ struct current_task {
     std::uint32_t worker = 0;
 };
 
+// Sums of the runtimes that are gone.
+struct retired_facts {
+    counter_values counters{};
+    thread_time time;
+};
+
 class observed_list {
 public:
     void add(engine::core& runtime);
+    // Keeps what its threads have used until now.
+    void note_times(engine::core& runtime) noexcept;
     void remove(engine::core& runtime) noexcept;
     [[nodiscard]] bool is_empty() const;
 
-    // Copies of everything.
-    [[nodiscard]] std::vector<runtime_facts> read() const;
+    // Copies of everything; `retired` is of the same moment.
+    [[nodiscard]] std::vector<runtime_facts> read(retired_facts* retired = nullptr);
 
     // Only what the workers are running now. `schedulers`: as in the facts.
     void
     read_current(const std::vector<runtime_facts>& facts, std::vector<current_task>& tasks) const;
-
-    // Sums of the runtimes that are gone.
-    [[nodiscard]] counter_values retired() const;
-    [[nodiscard]] thread_time retired_time() const;
 
     // Held across fork, so that the child's copy of the list is whole.
     void lock_for_fork() { lock_.lock(); }
@@ -109,11 +116,20 @@ public:
     void clear() noexcept;
 
 private:
+    struct entry {
+        engine::core* core;
+        std::vector<thread_time> used; // by worker; when it was looked at last
+    };
+
+    // The following need lock_.
+    [[nodiscard]] std::vector<entry>::iterator find(std::uint64_t id) noexcept;
+    static void read_times(entry& one);
+    void settle(std::vector<runtime_facts>& all);
+
     // Copying allocates, which a ranked lock forbids; starts and stops may wait for a copy.
     mutable std::mutex lock_;
-    std::vector<engine::core*> cores_; // guarded by lock_
-    counter_values retired_{};         // guarded by lock_
-    thread_time retired_time_;         // guarded by lock_
+    std::vector<entry> entries_; // guarded by lock_
+    retired_facts retired_;      // guarded by lock_
 };
 
 // The process's list.

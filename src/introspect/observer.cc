@@ -180,6 +180,10 @@ void start_observer(core& runtime) noexcept {
     }
 }
 
+void note_times(core& runtime) noexcept {
+    introspect::observed().note_times(runtime);
+}
+
 void stop_observer(core& runtime) noexcept {
     introspect::observer& one = introspect::self();
     const std::lock_guard hold(one.lock);

@@ -45,7 +45,7 @@ void write_counters(const metrics_input& input, bool per_worker, metrics_writer&
     for (std::size_t i = 0; i < counter_count; ++i) {
         const counter_name& name = counter_names[i];
         page.begin(name.family, metric_kind::counter, "", name.help);
-        std::uint64_t sum = input.outside[i] + input.retired[i];
+        std::uint64_t sum = input.outside[i] + input.retired.counters[i];
         for (const runtime_facts& runtime : input.runtimes) {
             for (const worker_facts& worker : runtime.workers) {
                 sum += worker.counters[i];
@@ -56,7 +56,7 @@ void write_counters(const metrics_input& input, bool per_worker, metrics_writer&
         }
         if (per_worker) {
             page.sample(other_labels("external"), input.outside[i]);
-            page.sample(other_labels("retired"), input.retired[i]);
+            page.sample(other_labels("retired"), input.retired.counters[i]);
         } else {
             page.sample({}, sum);
         }
@@ -87,7 +87,7 @@ void write_thread_times(const metrics_input& input, bool per_worker, metrics_wri
     const auto family =
         [&](std::string_view name, std::string_view help, std::uint64_t thread_time::*which) {
             page.begin(name, metric_kind::counter, "seconds", help);
-            std::uint64_t sum_ns = input.retired_time.*which;
+            std::uint64_t sum_ns = input.retired.time.*which;
             for (const runtime_facts& runtime : input.runtimes) {
                 for (const worker_facts& worker : runtime.workers) {
                     sum_ns += worker.time.*which;
@@ -97,7 +97,7 @@ void write_thread_times(const metrics_input& input, bool per_worker, metrics_wri
                 }
             }
             if (per_worker) {
-                page.sample_seconds(other_labels("retired"), input.retired_time.*which);
+                page.sample_seconds(other_labels("retired"), input.retired.time.*which);
             } else {
                 page.sample_seconds({}, sum_ns);
             }
@@ -279,7 +279,7 @@ std::uint64_t total_of(const metrics_input& input, std::string_view name) {
         if (counter_names[i].name != name) {
             continue;
         }
-        std::uint64_t sum = input.outside[i] + input.retired[i];
+        std::uint64_t sum = input.outside[i] + input.retired.counters[i];
         for (const runtime_facts& runtime : input.runtimes) {
             for (const worker_facts& worker : runtime.workers) {
                 sum += worker.counters[i];
@@ -383,12 +383,10 @@ void write_observer(const metrics_input& input, metrics_writer& page) {
 
 metrics_input read_metrics() {
     metrics_input input;
-    input.runtimes = observed().read();
+    input.runtimes = observed().read(&input.retired);
     for (auto* each = metrics::first_outside(); each != nullptr; each = each->next) {
         add_to(input.outside, read_counters(*each));
     }
-    input.retired = observed().retired();
-    input.retired_time = observed().retired_time();
     input.usage = read_process_usage();
     input.tasks_alive = count_tasks_alive();
     input.now_ns = base::monotonic_ns();

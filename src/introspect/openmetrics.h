@@ -61,8 +61,7 @@ struct request_counts {
 struct metrics_input {
     std::vector<runtime_facts> runtimes;
     counter_values outside{}; // threads that are not workers
-    counter_values retired{}; // runtimes that are gone
-    thread_time retired_time;
+    retired_facts retired;
     process_usage usage;
     std::uint64_t tasks_alive = 0;
     std::uint64_t now_ns = 0;

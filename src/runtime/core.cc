@@ -2,10 +2,11 @@
 //
 // Builds a runtime bottom up and takes it down top down.
 //
-// Order of tear-down, and why: the observer first, because it reads everything below; then the
-// workers, whose last act is to cancel every task, while closures that are running on the blocking
-// pool can still hand their results back; then the blocking pool, which by then has nothing left to
-// do; then the parts themselves.
+// Order of tear-down, and why: the observer first, because it reads everything below (the threads
+// of workers may have ended by then, if nobody waits for the end: it was told); then the workers,
+// whose last act is to cancel every task, while closures that are running on the blocking pool can
+// still hand their results back; then the blocking pool, which by then has nothing left to do; then
+// the parts themselves.
 #include "runtime/core.h"
 
 #include "base/clock.h"
@@ -97,6 +98,13 @@ scheduler::start_fault core::start() {
 
 core::~core() {
     shut_down();
+}
+
+void core::begin_shut_down() noexcept {
+    if (is_observed_) {
+        note_times(*this);
+    }
+    workers_->begin_shut_down();
 }
 
 void core::shut_down() noexcept {

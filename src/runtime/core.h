@@ -34,7 +34,7 @@ public:
 
     // What is spawned from now on does not begin, and shut_down, which somebody else will call, has
     // begun already, unless the flavour is current_thread.
-    void begin_shut_down() noexcept { workers_->begin_shut_down(); }
+    void begin_shut_down() noexcept;
 
     // Ordered tear-down; idempotent. See shutdown.cc for the steps.
     void shut_down() noexcept;

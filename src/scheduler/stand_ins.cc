@@ -52,6 +52,7 @@ void stand_in_main(pool_state& pool, worker& self) {
     }
     self.stand_in();
     self.leave();
+    self.tid.store_relaxed(0); // as a worker's
     if (pool.hooks != nullptr) {
         detail::call_hook(pool.hooks->on_thread_stop, "on_thread_stop");
     }

@@ -88,6 +88,7 @@ void worker_main(pool_state& pool, worker& self, std::size_t pin, atomic<std::ui
     self.run(pool.phase);
     pool.drain(self);
     self.leave();
+    self.tid.store_relaxed(0); // soon the number may be another thread's
     if (pool.hooks != nullptr) {
         detail::call_hook(pool.hooks->on_thread_stop, "on_thread_stop");
     }

@@ -15,7 +15,9 @@
 #include <rt/time.h>
 
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
+#include <ctime>
 #include <string>
 
 #include <sys/wait.h>
@@ -198,22 +200,65 @@ Test(observer, a_forked_child_does_not_answer_and_leaves_the_socket) {
     cr_assert_eq(::access(at.socket().c_str(), F_OK), 0);
 }
 
+// Sums of the process, as a scraper sees them.
+struct sums {
+    explicit sums(const scratch& at)
+        : page(ask(at.socket(), "metrics"))
+        , polls(read("\nlibrt_worker_polls_total "))
+        , cpu_seconds(read("\nlibrt_worker_cpu_seconds_total ")) {}
+
+    double read(const std::string& name) const {
+        const std::size_t found = page.find(name);
+        cr_assert(found != std::string::npos, "%s", name.c_str());
+        return std::strtod(page.c_str() + found + name.size(), nullptr);
+    }
+
+    std::string page;
+    double polls;
+    double cpu_seconds;
+};
+
+std::int64_t thread_cpu_ns() {
+    timespec used{};
+    cr_assert_eq(::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used), 0);
+    return std::int64_t{used.tv_sec} * 1'000'000'000 + used.tv_nsec;
+}
+
+rt::task<void> computes() {
+    const std::int64_t end = thread_cpu_ns() + 10'000'000;
+    while (thread_cpu_ns() < end) {
+    }
+    co_return;
+}
+
+// However it goes: its workers may be gone before anybody looks once more.
 Test(observer, counters_do_not_go_back_when_a_runtime_goes) {
     const scratch at;
-    const auto polls = [&] {
-        const std::string page = ask(at.socket(), "metrics");
-        const std::string name = "\nlibrt_worker_polls_total ";
-        return std::strtoull(page.c_str() + page.find(name) + name.size(), nullptr, 10);
-    };
     rt::runtime keeper(observed_settings(at, 1));
-    unsigned long long before = 0;
-    {
-        rt::runtime guest(observed_settings(at));
-        guest.block_on(spawn_waiting(100));
-        before = polls();
-        cr_assert(before >= 1);
+    for (int round = 0; round < 30; ++round) {
+        double polls = 0;
+        double cpu_seconds = 0;
+        {
+            rt::runtime guest(observed_settings(at));
+            guest.block_on(computes());
+            const bool is_looked_at = round % 2 == 0;
+            const sums before(at);
+            guest.block_on(computes());
+            polls = before.polls + 1;
+            cpu_seconds = before.cpu_seconds + 0.009;
+            if (is_looked_at) {
+                cpu_seconds = sums(at).cpu_seconds;
+            }
+            if (round % 3 == 1) {
+                cr_assert(guest.shut_down(std::chrono::hours(1)).is_complete);
+            } else if (round % 3 == 2) {
+                guest.shut_down_in_background();
+            }
+        }
+        const sums after(at);
+        cr_assert_geq(after.polls, polls);
+        cr_assert_geq(after.cpu_seconds, cpu_seconds, "round %d", round);
     }
-    cr_assert(polls() >= before);
 }
 
 Test(observer, a_place_where_no_socket_can_be_is_a_warning_and_not_a_failure) {

@@ -147,7 +147,7 @@ metrics_input two_runtimes() {
         input.runtimes.push_back(runtime);
     }
     input.outside.fill(3);
-    input.retired.fill(4);
+    input.retired.counters.fill(4);
     input.requests.by_code = {{rt::introspect::status::ok, 7}};
     return input;
 }

@@ -46,10 +46,12 @@ void run(std::shared_ptr<engine::core> core, const std::shared_ptr<farewell>& sh
     shared->ended.notify_all();
 }
 
-// Hands the core to a thread that takes it down. Without a thread the caller does it.
+// Hands the core to a thread that takes it down. Without a thread the caller does it; one of its
+// workers cannot, for it would wait for itself: null then, and the end has begun.
 std::shared_ptr<farewell> hand_over(const std::shared_ptr<engine::core>& core) {
     auto shared = std::make_shared<farewell>();
     core->begin_shut_down(); // not when the thread gets round to it
+    const bool is_own_worker = engine_of_thread() == core.get();
     sigset_t every;
     sigset_t before;
     sigfillset(&every);
@@ -59,14 +61,29 @@ std::shared_ptr<farewell> hand_over(const std::shared_ptr<engine::core>& core) {
     } catch (const std::system_error& error) {
         base::log(
             base::log_level::warning,
-            "no thread for the shutdown (%s): the caller waits for its end",
-            error.what()
+            "no thread for the shutdown (%s): %s waits for its end",
+            error.what(),
+            is_own_worker ? "whoever destroys the runtime" : "the caller"
         );
-        core->shut_down();
-        shared->has_ended = true;
+        if (is_own_worker) {
+            shared = nullptr;
+        } else {
+            core->shut_down();
+            shared->has_ended = true;
+        }
     }
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return shared;
+}
+
+// True: it has ended.
+bool wait(farewell& shared, std::chrono::nanoseconds timeout) {
+    // A limit, because a clock that is asked for more than it can count returns at once.
+    const auto longest = std::chrono::nanoseconds(std::chrono::hours(24 * 365));
+    std::unique_lock hold(shared.lock);
+    return shared.ended.wait_for(hold, std::min(timeout, longest), [&] {
+        return shared.has_ended;
+    });
 }
 
 void forbid_own_worker(engine::core& core) noexcept {
@@ -96,14 +113,9 @@ shutdown_report runtime::shut_down(std::chrono::nanoseconds timeout) {
     if (is_handed_over_) {
         return report;
     }
-    is_handed_over_ = true;
     const std::shared_ptr<farewell> shared = hand_over(core_);
-    std::unique_lock hold(shared->lock);
-    // A limit, because a clock that is asked for more than it can count returns at once.
-    const auto longest = std::chrono::nanoseconds(std::chrono::hours(24 * 365));
-    report.is_complete =
-        shared->ended.wait_for(hold, std::min(timeout, longest), [&] { return shared->has_ended; });
-    hold.unlock();
+    is_handed_over_ = shared != nullptr;
+    report.is_complete = shared != nullptr && wait(*shared, timeout);
     if (!report.is_complete) {
         report.left = core_->workers().unfinished();
     }
@@ -114,8 +126,7 @@ void runtime::shut_down_in_background() {
     core_->check_process();
     forbid_own_worker(*core_);
     if (!is_handed_over_) {
-        is_handed_over_ = true;
-        static_cast<void>(hand_over(core_));
+        is_handed_over_ = hand_over(core_) != nullptr;
     }
 }
 

@@ -273,3 +273,32 @@ Test(refused, free_block_on_ends_the_process_with_status_78_and_every_reason) {
     cr_assert(WIFEXITED(got.status) && WEXITSTATUS(got.status) == 78, "%d", got.status);
     cr_assert(got.says("LIBRT_WORKERS") && got.says("LIBRT_PIN"), "%s", got.text.c_str());
 }
+
+// ---- threads ------------------------------------------------------------------------------------
+
+// A worker cannot wait for the end of its own runtime: whoever destroys it does.
+Test(refused, no_thread_for_a_shutdown_that_a_task_asks_for_leaves_it_to_the_owner) {
+    for (const std::uint32_t workers : {1U, 2U}) {
+        const captured got = capture([workers] {
+            ::alarm(20);
+            rt::config wanted = with_workers(workers);
+            wanted.relief_threads = 0; // one that cannot be made would be reported too
+            rt::runtime runtime(wanted);
+            const auto asks = [](rt::runtime* of) -> task<void> {
+                refuse(SYS_clone, EAGAIN); // of this thread only
+                refuse(SYS_clone3, EAGAIN);
+                of->shut_down_in_background();
+                expect(of->shut_down(0ns).is_complete == false, "it has not ended");
+                co_await rt::sleep(1h); // it is cancelled here
+                std::abort();
+            };
+            const auto asking = runtime.get_handle().spawn(asks(&runtime));
+            while (!asking.is_finished()) {
+                std::this_thread::yield();
+            }
+        });
+        skip_without_seccomp(got);
+        cr_assert(got.has_exited(), "status %x: %s", got.status, got.text.c_str());
+        cr_assert(got.says("whoever destroys the runtime waits"), "%s", got.text.c_str());
+    }
+}

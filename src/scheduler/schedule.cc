@@ -214,6 +214,9 @@ void worker::share_fresh() noexcept {
         let_go_of_held();
         notify_soon();
     }
+    if (fresh_.size() < 2) {
+        return;
+    }
     const bool somebody_sleeps = pool_.sleepers.may_wake();
     if (!somebody_sleeps && (!pool_.sleepers.is_searching() || !queue.is_empty())) {
         return;
@@ -225,6 +228,7 @@ void worker::share_fresh() noexcept {
             break;
         }
     }
+    publish_private();
     if (somebody_sleeps) {
         pool_.notify(index);
     } else {

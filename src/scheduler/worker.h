@@ -134,8 +134,8 @@ public:
     }
     // Tasks in the ring and behind it. A moment old.
     [[nodiscard]] std::uint32_t depth() const noexcept { return queue.size() + held_.size(); }
-    // Tasks in the LIFO slot, on the fresh stack, and such as have yielded. As of the
-    // beginning of the turn, and what it has added since.
+    // Tasks in the LIFO slot, on the fresh stack, and such as have yielded. As of the beginning of
+    // the turn, with what it has added and shared since.
     [[nodiscard]] std::uint32_t private_depth() const noexcept {
         return private_depth_.load_relaxed();
     }

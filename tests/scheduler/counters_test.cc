@@ -325,6 +325,24 @@ task<void> counts_what_it_woke(gate* at, const rt::scheduler::pool* pool) {
     cr_assert_eq(pool->view(0).private_depth, 0U);
 }
 
+task<void> counts_itself(rt::atomic<int>* to) {
+    to->add_acq_rel(1);
+    co_return;
+}
+
+// In one turn, until others have run many of them.
+task<void> spawns_until_others_have_run(rt::atomic<int>* ran, const rt::scheduler::pool* pool) {
+    const std::uint32_t self = *rt::worker_index();
+    int spawned = 0;
+    while (ran->load_acquire() < 1000) {
+        rt::spawn(counts_itself, ran).detach();
+        ++spawned;
+        const int left = spawned - ran->load_acquire(); // those that wait now are fewer
+        cr_assert_leq(static_cast<int>(pool->view(self).private_depth), left);
+    }
+    co_return;
+}
+
 task<void> opens_sockets() {
     const std::uint64_t opened = rt::metrics::this_worker->sources_opened.load_relaxed();
     const std::uint64_t closed = rt::metrics::this_worker->sources_closed.load_relaxed();
@@ -351,6 +369,12 @@ Test(counters, b190_the_depth_of_the_queue_is_what_is_ready) {
     counted runtime(0);
     gate at;
     runtime.block_on(counts_what_it_woke(&at, &runtime.pool()));
+}
+
+Test(counters, b190_what_is_shared_is_private_no_more) {
+    rt::atomic<int> ran{0};
+    counted runtime(2);
+    runtime.block_on(spawns_until_others_have_run(&ran, &runtime.pool()));
 }
 
 Test(counters, b195_sources_are_counted_when_they_are_watched_and_when_they_go) {

@@ -17,9 +17,10 @@
 
 namespace rt::wire {
 
-/// The version of this protocol, as /v1/info states it.
+/// The version of this protocol, as /v1/info states it. 1.1: labels, and private_depth, whose being
+/// other than 0 is lifo_occupied.
 inline constexpr unsigned api_major = 1;
-inline constexpr unsigned api_minor = 0;
+inline constexpr unsigned api_minor = 1;
 
 /// Longest socket path: sockaddr_un has 108 bytes and the last one is a zero.
 inline constexpr std::size_t socket_path_max = 107;

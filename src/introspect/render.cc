@@ -357,6 +357,7 @@ void write_worker_json(
     }
     json.field_id("turn", view.turn);
     json.field("queue_depth", view.queue_depth).field("private_depth", view.private_depth);
+    json.field("lifo_occupied", view.private_depth != 0); // of 1.0
     json.field("bound_depth", view.bound_depth).field("timers", view.timers);
     json.field("cpu_ns", worker.time.cpu_ns).field("runqueue_wait_ns", worker.time.wait_ns);
     json.key("counters").begin_object();

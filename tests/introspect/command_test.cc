@@ -5,6 +5,7 @@
 // Each test asks as a client would, through answer_request or answer_line, and looks at status,
 // content type and words. What the answers say of real runtimes is in observer_test.cc.
 #include "introspect/command.h"
+#include "introspect/observed_core.h"
 #include "support/test.h"
 
 #include <string>
@@ -95,6 +96,52 @@ Test(command, metrics_speak_openmetrics_unless_only_the_older_text_is_accepted) 
     const got older = ask("/metrics", {}, "text/plain;version=0.0.4");
     cr_assert(older.type == rt::wire::prometheus_type);
     cr_assert(!older.has("# EOF"));
+}
+
+// Clients of 1.0 may rely on them for as long as the major version is 1.
+Test(command, no_field_of_an_api_version_goes_away) {
+    const rt::introspect::observed_core observed;
+    const got workers = ask("/v1/workers", {{"format", "json"}});
+    for (const char* const name :
+         {"runtime",
+          "worker",
+          "state",
+          "stuck",
+          "tid",
+          "node",
+          "cpus",
+          "turn",
+          "queue_depth",
+          "lifo_occupied",
+          "bound_depth",
+          "timers",
+          "cpu_ns",
+          "runqueue_wait_ns",
+          "counters"}) {
+        cr_assert(workers.has(('"' + std::string(name) + "\":").c_str()), "%s", name);
+    }
+    const got info = ask("/v1/info", {{"format", "json"}});
+    for (const char* const name :
+         {"api",
+          "major",
+          "minor",
+          "version",
+          "pid",
+          "uid",
+          "comm",
+          "started",
+          "uptime_ns",
+          "workers",
+          "tasks_alive",
+          "compiler",
+          "arch",
+          "clock",
+          "features",
+          "socket",
+          "runtimes"}) {
+        cr_assert(info.has(('"' + std::string(name) + "\":").c_str()), "%s", name);
+    }
+    cr_assert_eq(rt::wire::api_major, 1U);
 }
 
 Test(command, unknown_things_are_refused_with_a_suggestion) {

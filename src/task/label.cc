@@ -51,7 +51,9 @@ bool set_label(task_header* task, std::string_view text) noexcept {
 label_block* make_label(std::string_view text, std::uint64_t parent_id) noexcept {
     auto* const label = static_cast<label_block*>(detail::allocate_label());
     if (label != nullptr) {
-        label->parent_id.store_relaxed(parent_id); // relaxed: published with the block
+        // release: a walk that still reads the block for the task that had it, and finds this,
+        // finds the id of that one cleared (label_reader.cc).
+        label->parent_id.store_release(parent_id);
         detail::write_label(*label, text);
     }
     return label;
@@ -80,7 +82,7 @@ void write_title(base::text_writer& out, std::string_view name, std::string_view
 void write_task(base::text_writer& out, const task_header* task) noexcept {
     const auto at = std::bit_cast<std::source_location>(task->spawn_site);
     const char* const name = task->name;
-    out.text("task ").decimal(task->id.load_relaxed()); // relaxed: it is constant, see above
+    out.text("task ").decimal(task->id.load_relaxed()); // relaxed: it is constant
     write_title(out, name == nullptr ? "" : name, label_of(task).text());
     out.text(" (spawned at ").text(at.file_name()).character(':').decimal(at.line());
     out.character(')');

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What src has to do with labels beside reading them; the protocol is in rt/detail/label.h.
+// What src does with labels, but for walks (introspect/label_reader.h); the protocol is in
+// rt/detail/label.h.
 #pragma once
 
 #include "base/text_writer.h"

@@ -84,8 +84,9 @@ struct ends {
         : is_late(is_labelled_late) {
         rt_model::scenario::set_up();
         rt_model::detail::this_thread.task = nullptr;
+        spawner = rt_model::detail::create_task(&frame, &nowhere, options_of('s').at);
         first = is_late ? rt_model::detail::create_task(&frame, &nowhere, options_of('a').at)
-                        : spawn('a');
+                        : spawn('a'); // neither has a parent; the other one will
         first->live.frame = &frame;
         watch = rt_model::abort_handle(first);
         id = first->id.peek();
@@ -106,7 +107,9 @@ struct ends {
             }
             rt_model::detail::release(first);
             rt_model::detail::release(first);
+            rt_model::detail::this_thread.task = spawner;
             second = spawn('b');
+            rt_model::detail::this_thread.task = nullptr;
         } else if (self == 1) {
             look();
         } else {
@@ -120,21 +123,26 @@ struct ends {
         const label_block* const found = rt_model::detail::label_block_of(first);
         char text[label_bytes];
         const bool is_whole = found != nullptr && rt_model::detail::read_label(*found, text);
+        const std::uint64_t parent = is_whole ? found->parent_id.load_acquire() : 0;
         if (first->id.load_acquire() == id && is_whole) {
             check(letter_of(text) == 'a', "the label of another task");
+            check(parent == 0, "the parent of another task");
         }
     }
     void at_end(bool is_stuck) {
         check(!is_stuck, "stuck");
         check(rt_model::tasks::label_of(second).text() == label('b'), "a label was lost");
-        rt_model::detail::release(second);
-        rt_model::detail::release(second);
+        for (task_header* const each : {second, spawner}) {
+            rt_model::detail::release(each);
+            rt_model::detail::release(each);
+        }
         rt_model::scenario::check_heap();
     }
 
     const bool is_late;
     rt_model::scenario::run_queue nowhere;
     int frame = 0;
+    task_header* spawner = nullptr; // of the second
     task_header* first = nullptr;
     task_header* second = nullptr;
     rt_model::abort_handle watch;

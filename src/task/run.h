@@ -94,11 +94,11 @@ namespace rt::tasks {
     } else {
         run(task);
     }
-    metrics::probe_poll_start(outer, id);
     self.after = nullptr;
     if (self.joins != &join) [[unlikely]] {
-        return false; // and so did all that are outside of it
+        return false; // and so did all that are outside of it; it may be anywhere
     }
+    metrics::probe_poll_start(outer, id);
     self.joins = join.outer;
     outer->waits_for = detail::wait_kind::none;
     self.task = outer;

@@ -102,7 +102,7 @@ bool request_cancel(task_header* task, state_bits bit) noexcept {
 
 void release(task_header* task) noexcept {
     const std::uint64_t state = task->state.load_acquire(); // acquire: pairs with the sub below
-    RT_DEBUG_ASSERT(state >= state_ref);
+    RT_DEBUG_ASSERT((state & ~state_labelled) >= state_ref);
     // With one reference left nobody else can reach the word: no operation is needed.
     if (state / state_ref == 1) {
         rt::tasks::free_header(task);

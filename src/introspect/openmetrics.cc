@@ -328,7 +328,7 @@ void write_process(const metrics_input& input, metrics_writer& page) {
     one_gauge(
         page,
         "librt_frame_pool_bytes",
-        "Memory obtained for coroutine frames and the lists of free ones",
+        "Memory obtained for coroutine frames, labels and the lists of free ones",
         pools.chunks * memory::chunk_bytes + pools.pieces * memory::magazine_piece_bytes,
         "bytes"
     );

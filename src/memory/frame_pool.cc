@@ -21,6 +21,7 @@
 #include "memory/frame_pool.h"
 
 #include "base/lock.h"
+#include "memory/exhaustion.h"
 #include "memory/node_arena.h"
 
 #include <rt/detail/atomic.h>
@@ -396,25 +397,12 @@ void register_thread() noexcept {
     }
 }
 
-} // namespace
-
-namespace {
-
-constinit atomic<bool> has_run_out{false};
-
-// relaxed: whoever asks has what became of the failed allocation, and with it the order.
-void* note_failure(void* block) noexcept {
-    if (block == nullptr) [[unlikely]] {
-        has_run_out.store_relaxed(true);
-    }
-    return block;
+// A task goes on without the label that it cannot have: nothing is empty for that.
+void* note_failure(std::size_t index, void* block) noexcept {
+    return index == label_class ? block : memory::note_if_null(block);
 }
 
 } // namespace
-
-bool has_run_out_of_memory() noexcept {
-    return has_run_out.load_relaxed();
-}
 
 // The magazine in use is empty, or there is none.
 void* refill(std::size_t index) noexcept {
@@ -442,13 +430,13 @@ void* refill(std::size_t index) noexcept {
     }
     if (empty == nullptr) {
         void* block = nullptr;
-        return note_failure(memory::take_blocks(index, &block, 1) == 1 ? block : nullptr);
+        return note_failure(index, memory::take_blocks(index, &block, 1) == 1 ? block : nullptr);
     }
     empty->count =
         static_cast<std::uint32_t>(memory::take_blocks(index, memory::blocks_of(empty), frame_batch)
         );
     memory::load(list, empty);
-    return note_failure(list.is_empty() ? nullptr : pop_block(list));
+    return note_failure(index, list.is_empty() ? nullptr : pop_block(list));
 }
 
 // The magazine in use is full, or there is none.
@@ -483,7 +471,7 @@ void put_back_slow(std::size_t index, void* block) noexcept {
 void* allocate_frame_slow(std::size_t bytes) noexcept {
     const std::size_t index = (bytes - 1) / frame_granule;
     if (frames_from_malloc || index >= frame_class_count) {
-        return note_failure(std::malloc(bytes));
+        return memory::note_if_null(std::malloc(bytes));
     }
     return refill(index);
 }

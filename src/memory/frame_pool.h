@@ -33,7 +33,7 @@ void flush_thread() noexcept;
 void for_each_header(void (*visit)(void* block, void* context), void* context) noexcept;
 
 struct pool_counters {
-    std::uint64_t chunks = 0;        // chunks of frame memory obtained
+    std::uint64_t chunks = 0;        // chunks for frames and labels
     std::uint64_t header_chunks = 0; // chunks of header memory obtained
     std::uint64_t home_batches = 0;  // batches that were pushed to another node's pool
     std::uint64_t loose_blocks = 0;  // blocks for which there was no magazine

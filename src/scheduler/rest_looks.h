@@ -22,9 +22,12 @@ public:
     [[nodiscard]] bool is_due() noexcept { return ++gone_ > wanted_; }
 
     // It is `now_ns`; the next look comes after so many events. True: those since the last look
-    // took long_ns each or more, and the worker was never out of work meanwhile.
+    // took long_ns each or more, and the worker was never out of work meanwhile. What went by since
+    // a look before this rest says nothing.
     [[nodiscard]] bool look(std::uint64_t now_ns, std::uint32_t events) noexcept {
-        const bool was_long = seen_ns_ != 0 && now_ns - seen_ns_ >= long_ns * gone_;
+        const std::uint64_t since_ns = now_ns - seen_ns_;
+        const bool was_long =
+            seen_ns_ != 0 && since_ns <= rest_max_ns && since_ns >= long_ns * gone_;
         seen_ns_ = now_ns;
         gone_ = 0;
         wanted_ = events;
@@ -42,6 +45,8 @@ public:
 
     // A task that is spawned and run is two events.
     static constexpr std::uint64_t long_ns = 1000;
+    // The longest rest.
+    static constexpr std::uint64_t rest_max_ns = 4'000'000;
 
 private:
     std::uint64_t gone_ = 0;    // events since the last look

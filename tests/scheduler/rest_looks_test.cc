@@ -51,8 +51,16 @@ Test(rest_looks, being_out_of_work_is_no_long_turn) {
     rest_looks looks;
     static_cast<void>(looks.look(start, 9));
     looks.forget();
-    cr_assert_not(looks.look(start + 1'000'000'000, 9));
-    cr_assert(looks.look(start + 2'000'000'000, 9), "one look later it is counted again");
+    cr_assert_not(looks.look(start + 1'000'000, 9));
+    cr_assert(looks.look(start + 2'000'000, 9), "one look later it is counted again");
+}
+
+Test(rest_looks, what_went_by_before_the_rest_says_nothing) {
+    rest_looks looks;
+    static_cast<void>(looks.look(start, 9));
+    const std::uint64_t much_later = start + rest_looks::rest_max_ns + 1;
+    cr_assert_not(looks.look(much_later, 9));
+    cr_assert(looks.look(much_later + rest_looks::rest_max_ns, 9));
 }
 
 Test(rest_looks, a_limit_brings_the_look_forward) {

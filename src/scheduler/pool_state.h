@@ -179,6 +179,7 @@ public:
 
 private:
     [[nodiscard]] bool add_stand_in(std::uint32_t number, std::uint32_t node) noexcept;
+    void enter_draining() noexcept;
     void cancel_all(worker& self) noexcept;
     void hold_up(const inject_queue& queue) noexcept;
     void help_others(worker& self) noexcept;

@@ -325,10 +325,14 @@ void pool_state::cancel_all(worker& self) noexcept {
     }
 }
 
-void pool_state::begin_end() noexcept {
-    // release: pairs with worker::run's acquire.
+void pool_state::enter_draining() noexcept {
+    // release: pairs with worker::run's acquire, and with refuse_late's: the reason comes with it.
     std::uint32_t expected = phase_running;
     static_cast<void>(phase.cas_strong_acq_rel(expected, phase_draining));
+}
+
+void pool_state::begin_end() noexcept {
+    enter_draining();
     unpark_all();
     sleepers.stop_stand_ins();
     wake_stand_ins();
@@ -344,8 +348,7 @@ bool pool_state::on_unhandled(const std::exception_ptr& exception) noexcept {
         unhandled = exception;
         if (settings.flavor == flavor::current_thread) {
             // The loop goes on until block_on's own task has ended.
-            std::uint32_t expected = phase_running;
-            static_cast<void>(phase.cas_strong_acq_rel(expected, phase_draining));
+            enter_draining();
             abort_walk walk(*this);
             memory::for_each_header(&abort_one, &walk);
         } else {

@@ -27,8 +27,12 @@
 namespace rt::scheduler {
 namespace {
 
-void report(const char* why) noexcept {
-    static constinit base::log_limit limit; // a shortage lasts, and each worker that goes away asks
+// A shortage lasts, and each worker that goes away asks.
+constinit base::log_limit no_driver;
+constinit base::log_limit no_memory;
+constinit base::log_limit no_thread;
+
+void report(base::log_limit& limit, const char* why) noexcept {
     base::log_seldom(
         limit, base::log_level::warning, "no stand-in for a worker that is away or held: %s", why
     );
@@ -41,7 +45,7 @@ void stand_in_main(pool_state& pool, worker& self) {
     const std::string name = pool.settings.name + "-s" + std::to_string(number);
     prepare_thread(pool, name, pool.stand_in_cpus, self.node);
     if (const result<void> attached = self.attach(); !attached) {
-        report(attached.error().message().c_str());
+        report(no_driver, attached.error().message().c_str());
         pool.give_up_stand_in(number);
         return;
     }
@@ -83,7 +87,7 @@ void pool_state::make_stand_in(const worker& near) noexcept {
             stand_in_threads[number].reset();
         }
     } else if (!add_stand_in(number, near.node)) {
-        report("out of memory");
+        report(no_memory, "out of memory");
         sleepers.give_up_making();
         return;
     }
@@ -91,7 +95,7 @@ void pool_state::make_stand_in(const worker& near) noexcept {
         stand_in_main(*this, self);
     });
     if (!thread) {
-        report(thread.error().message().c_str());
+        report(no_thread, thread.error().message().c_str());
         stand_ins_given_up.push_back(number);
         sleepers.give_up_making();
         return;

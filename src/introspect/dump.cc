@@ -117,7 +117,11 @@ void write_summary(text_writer& out, const dump& made, std::uint64_t now_ns) {
             stuck += worker.is_stuck ? 1 : 0;
         }
         const std::size_t all = runtime.workers.size();
-        out.text("runtime ").escaped(runtime.label).text("  workers ").decimal(all).text(" (");
+        out.text("runtime ")
+            .escaped(runtime.unique_name)
+            .text("  workers ")
+            .decimal(all)
+            .text(" (");
         out.decimal(parked).text(" parked, ").decimal(all - parked - stuck).text(" active, ");
         out.decimal(stuck).text(" STUCK)  driver ").text(runtime.driver).text("  injected ");
         out.decimal(runtime.injected_depth).text("  blocking ").decimal(runtime.blocking.threads);
@@ -221,7 +225,7 @@ void write_workers_json(json_writer& json, const dump& made, render_context& con
     json.end_array().key("native").begin_array();
     for (const sampled_worker& sample : made.samples) {
         json.begin_object();
-        json.field("runtime", std::string_view(made.runtimes[sample.runtime].label));
+        json.field("runtime", std::string_view(made.runtimes[sample.runtime].unique_name));
         json.field("worker", sample.worker).field("place", std::string_view(sample.stack.place));
         json.key("frames").begin_array();
         for (std::size_t i = 0; i < sample.stack.addresses.size(); ++i) {

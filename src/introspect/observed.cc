@@ -33,7 +33,7 @@ runtime_facts facts_of(engine::core& core) {
     scheduler::pool& workers = core.workers();
     runtime_facts facts;
     facts.id = core.id();
-    facts.label = core.settings().name;
+    facts.unique_name = core.settings().name;
     facts.scheduler =
         reinterpret_cast<std::uintptr_t>(static_cast<detail::scheduler_base*>(&workers));
     facts.addresses = workers.addresses();
@@ -54,14 +54,14 @@ runtime_facts facts_of(engine::core& core) {
 }
 
 // Two runtimes of the same name become "rt" and "rt-2".
-void make_labels_unique(std::vector<runtime_facts>& all) {
+void make_names_unique(std::vector<runtime_facts>& all) {
     for (std::size_t i = 1; i < all.size(); ++i) {
         const auto same =
             std::count_if(all.begin(), all.begin() + static_cast<long>(i), [&](auto& one) {
                 return one.settings.name == all[i].settings.name;
             });
         if (same > 0) {
-            all[i].label += "-" + std::to_string(same + 1);
+            all[i].unique_name += "-" + std::to_string(same + 1);
         }
     }
 }
@@ -180,7 +180,7 @@ std::vector<runtime_facts> observed_list::read(retired_facts* retired) {
             *retired = retired_;
         }
     }
-    make_labels_unique(all);
+    make_names_unique(all);
     return all;
 }
 

@@ -64,7 +64,7 @@ struct worker_facts {
 
 struct runtime_facts {
     std::uint64_t id = 0;                     // the core's
-    std::string label;                        // its name, made unique within the process
+    std::string unique_name;                  // its name, and a number if another one has that
     std::uintptr_t scheduler = 0;             // the pool
     scheduler::scheduler_addresses addresses; // what task headers point to
     config settings;

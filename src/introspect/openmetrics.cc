@@ -29,11 +29,11 @@ constexpr worker_state worker_states[] = {
     worker_state::stopped};
 
 label_list labels_of(const runtime_facts& runtime) {
-    return {{"runtime", runtime.label}};
+    return {{"runtime", runtime.unique_name}};
 }
 
 label_list labels_of(const runtime_facts& runtime, const worker_facts& worker) {
-    return {{"runtime", runtime.label}, {"worker", std::to_string(worker.view.index)}};
+    return {{"runtime", runtime.unique_name}, {"worker", std::to_string(worker.view.index)}};
 }
 
 // What is not any living worker's, in the same shape as a worker's share.

@@ -40,7 +40,7 @@ void write_age(text_writer& out, std::uint64_t stamp_ns, const render_context& c
 }
 
 std::string_view runtime_of(const task_facts& task, const render_context& context) noexcept {
-    return context.runtimes[task.runtime].label;
+    return context.runtimes[task.runtime].unique_name;
 }
 
 std::uint64_t counter_of(const worker_facts& worker, std::string_view name) noexcept {
@@ -348,7 +348,7 @@ void write_worker_json(
 ) {
     const scheduler::worker_view& view = worker.view;
     json.begin_object();
-    json.field("runtime", std::string_view(runtime.label)).field("worker", view.index);
+    json.field("runtime", std::string_view(runtime.unique_name)).field("worker", view.index);
     json.field("state", text_of(view.state)).field("stuck", worker.is_stuck);
     json.field("tid", view.tid).field("node", view.node);
     json.field("cpus", std::string_view(view.cpus));

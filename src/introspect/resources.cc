@@ -27,7 +27,7 @@ using base::text_writer;
 void write_runtimes_json(json_writer& json, const std::vector<runtime_facts>& runtimes) {
     json.key("runtimes").begin_array();
     for (const runtime_facts& one : runtimes) {
-        json.begin_object().field("name", std::string_view(one.label));
+        json.begin_object().field("name", std::string_view(one.unique_name));
         json.field(
             "flavor",
             one.settings.flavor == flavor::multi_thread ? "multi_thread" : "current_thread"
@@ -95,7 +95,10 @@ void info_as_text(
     out.text(base::native_frame::has_frame_pointers ? " frame-pointers" : "");
     out.text("\ntasks alive ").decimal(count_tasks_alive()).character('\n');
     for (const runtime_facts& one : runtimes) {
-        out.text("runtime ").escaped(one.label).text("  workers ").decimal(one.workers.size());
+        out.text("runtime ")
+            .escaped(one.unique_name)
+            .text("  workers ")
+            .decimal(one.workers.size());
         out.text("  driver ").text(one.driver);
         if (!one.driver_reason.empty()) {
             out.text(" (").escaped(one.driver_reason).character(')');
@@ -194,7 +197,7 @@ void answer_workers(service& self, const query& question, response& answer) {
     if (!question.as_json) {
         for (const runtime_facts& runtime : runtimes) {
             answer.body.text(runtimes.size() > 1 ? "runtime " : "");
-            answer.body.escaped(runtimes.size() > 1 ? runtime.label + "\n" : std::string());
+            answer.body.escaped(runtimes.size() > 1 ? runtime.unique_name + "\n" : std::string());
             write_worker_table(answer.body, runtime);
         }
         return;
@@ -218,7 +221,7 @@ void answer_topology(service& /*self*/, const query& question, response& answer)
     const std::vector<runtime_facts> runtimes = observed().read();
     if (!question.as_json) {
         for (const runtime_facts& runtime : runtimes) {
-            answer.body.text("runtime ").escaped(runtime.label).text(": ");
+            answer.body.text("runtime ").escaped(runtime.unique_name).text(": ");
             answer.body.escaped(runtime.placement_reason).character('\n');
             for (const worker_facts& worker : runtime.workers) {
                 answer.body.text("  worker ").decimal(worker.view.index).text("  node ");
@@ -234,7 +237,7 @@ void answer_topology(service& /*self*/, const query& question, response& answer)
     json_writer json(answer.body);
     json.begin_object().key("runtimes").begin_array();
     for (const runtime_facts& runtime : runtimes) {
-        json.begin_object().field("name", std::string_view(runtime.label));
+        json.begin_object().field("name", std::string_view(runtime.unique_name));
         json.field("placement", std::string_view(runtime.placement_reason));
         json.key("workers").begin_array();
         for (const worker_facts& worker : runtime.workers) {
@@ -252,7 +255,7 @@ void answer_tuning(service& /*self*/, const query& question, response& answer) {
     const std::vector<runtime_facts> runtimes = observed().read();
     if (!question.as_json) {
         for (const runtime_facts& runtime : runtimes) {
-            answer.body.text("runtime ").escaped(runtime.label).character('\n');
+            answer.body.text("runtime ").escaped(runtime.unique_name).character('\n');
             settings_as_text(answer.body, runtime.settings);
         }
         return;
@@ -260,7 +263,7 @@ void answer_tuning(service& /*self*/, const query& question, response& answer) {
     json_writer json(answer.body);
     json.begin_object().key("runtimes").begin_array();
     for (const runtime_facts& runtime : runtimes) {
-        json.begin_object().field("name", std::string_view(runtime.label));
+        json.begin_object().field("name", std::string_view(runtime.unique_name));
         settings_as_json(json, runtime.settings);
         json.end_object();
     }
@@ -284,7 +287,7 @@ void answer_health(service& self, const query& /*question*/, response& answer) {
             if (worker.is_stuck) {
                 answer.code = status::unavailable;
                 answer.body.text("worker ").decimal(worker.view.index).text(" of runtime ");
-                answer.body.escaped(runtime.label).text(" has been in task ");
+                answer.body.escaped(runtime.unique_name).text(" has been in task ");
                 answer.body.decimal(worker.view.task_id).text(" for ");
                 answer.body.duration(worker.same_turn_ns).text(" or more\n");
             }

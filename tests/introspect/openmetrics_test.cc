@@ -132,7 +132,7 @@ metrics_input two_runtimes() {
     input.now_ns = 5'000'000'000;
     for (int i = 0; i < 2; ++i) {
         rt::introspect::runtime_facts runtime;
-        runtime.label = i == 0 ? "rt" : "a\"b\\c\nd";
+        runtime.unique_name = i == 0 ? "rt" : "a\"b\\c\nd";
         runtime.started_ns = 1'000'000'000;
         for (std::uint32_t index = 0; index < 3; ++index) {
             rt::introspect::worker_facts worker;

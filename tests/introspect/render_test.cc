@@ -19,7 +19,7 @@ namespace {
 
 std::vector<runtime_facts> one_runtime() {
     std::vector<runtime_facts> all(1);
-    all[0].label = "rt";
+    all[0].unique_name = "rt";
     return all;
 }
 

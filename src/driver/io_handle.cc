@@ -5,7 +5,6 @@
 // A handle is used by one task at a time, on whichever worker runs it; the source behind it is
 // shared with the drivers that watch it. The first wait in a direction ties that direction to the
 // driver of the worker that runs the task then.
-#include "base/assert.h"
 #include "driver/driver.h"
 #include "driver/io_source.h"
 

@@ -8,7 +8,6 @@
 
 #include "config.h"
 
-#include <rt/detail/context.h>
 #include <rt/detail/label.h>
 
 #if RT_PROBES

@@ -26,7 +26,6 @@
 // looks and asks, each under a lock: what is marked is not asked, what was asked is still the same.
 // The walk reads fields that other runtimes may be recycling; it checks the id, which is
 // never used twice, before and after, and is exempt from the race detector.
-#include "base/assert.h"
 #include "base/clock.h"
 #include "base/lock.h"
 #include "memory/frame_pool.h"

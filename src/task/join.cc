@@ -4,7 +4,9 @@
 //
 // A join handle owns one reference and state_interest. Its listener is written before
 // state_listener is set (release) and read by complete() after it saw the bit (acquire), so the
-// field needs no lock: before complete it belongs to the handle, afterwards to the worker.
+// field needs no lock: before complete it belongs to the handle, afterwards to the worker. One
+// listener at a time: while the bit is set the field is not written, and the handle stays; who
+// wants either uses one handle in two places, which ends the program.
 #include "base/assert.h"
 #include "base/text_writer.h"
 #include "task/label.h"
@@ -78,20 +80,38 @@ rt::abort_handle join_handle_base::abort_handle() const noexcept {
     return rt::abort_handle(task_);
 }
 
+namespace {
+
+// For a handle that is used as it must not be while its task runs.
+[[noreturn, gnu::cold]] void
+forbid_use(const char* before, const task_header* task, const char* after) noexcept {
+    base::text_buffer<768> who; // of the 1024 bytes that fatal() writes
+    rt::tasks::write_task(who, task);
+    const std::string_view text = who.view();
+    base::fatal("%s %.*s%s", before, static_cast<int>(text.size()), text.data(), after);
+}
+
+} // namespace
+
 bool join_handle_base::listen(completion_listener* listener) const noexcept {
-    task_->listener = listener;
     std::uint64_t state = task_->state.load_acquire(); // acquire: pairs with complete()'s release
     do {
-        if ((state & state_complete) != 0) {
+        if ((state & (state_complete | state_listener)) != 0) {
+            if ((state & state_complete) == 0) [[unlikely]] {
+                forbid_use("two parts wait for the join handle of", task_, ": only one can");
+            }
             return false;
         }
-        RT_DEBUG_ASSERT((state & state_listener) == 0);
+        task_->listener = listener;
         // release: pairs with complete()'s acquire; the listener is visible with the bit.
     } while (!task_->state.cas_weak_acq_rel(state, state | state_listener));
     return true;
 }
 
 bool join_handle_base::unlisten() const noexcept {
+    if (task_ == nullptr) [[unlikely]] {
+        base::fatal("a join handle was moved from or awaited while a part waited for it");
+    }
     std::uint64_t state = task_->state.load_relaxed();
     do {
         if ((state & state_complete) != 0) {
@@ -115,14 +135,10 @@ void forbid_empty(const char* what, site at) noexcept {
 }
 
 void join_handle_base::forbid_take() const noexcept {
-    base::text_buffer<768> who; // of the 1024 bytes that fatal() writes
-    rt::tasks::write_task(who, task_);
-    const std::string_view text = who.view();
-    base::fatal(
-        "join_handle::take() of %.*s, which has not ended: co_await the handle, or ask "
-        "is_finished() first",
-        static_cast<int>(text.size()),
-        text.data()
+    forbid_use(
+        "join_handle::take() of",
+        task_,
+        ", which has not ended: co_await the handle, or ask is_finished() first"
     );
 }
 
@@ -136,10 +152,17 @@ void join_handle_base::detach_with(drop_function drop) noexcept {
             release(task);
             return;
         }
+        if ((state & state_listener) != 0) [[unlikely]] {
+            forbid_use(
+                "the join handle of",
+                task,
+                " was dropped, detached or assigned to while a part waits for it"
+            );
+        }
         // acq_rel: release pairs with complete()'s acquire: what this thread did with the task's
         // header happens before the worker frees it.
         if (task->state.cas_weak_acq_rel(
-                state, (state & ~std::uint64_t{state_interest | state_listener}) - state_ref
+                state, (state & ~std::uint64_t{state_interest}) - state_ref
             )) {
             return;
         }

@@ -2,6 +2,7 @@
 //
 // Parts that are no tasks (rt/detail/part.h): what they yield, what of the operation they bring
 // along, and what they cost. That every operation is one: tests/sync/parts_test.cc.
+#include "base/captured.h"
 #include "support/test.h"
 #include "sync/waiting.h"
 #include "task/gate.h"
@@ -314,4 +315,87 @@ Test(part_values, a_handle_by_name_keeps_its_task_when_the_part_has_lost) {
 
 Test(part_values, a_handle_by_name_gives_what_the_task_has_thrown) {
     on_each_flavor_run(&an_exception_comes_through_and_keeps_the_others);
+}
+
+// ---- join handles that are used in two places ---------------------------------------------------
+
+namespace {
+
+task<int> five_later() {
+    co_await rt::sleep(1ms);
+    co_return 5;
+}
+
+task<void> awaits(rt::join_handle<int>* child) {
+    static_cast<void>(co_await *child);
+}
+task<void> detaches(rt::join_handle<int>* child) {
+    child->detach();
+    co_return;
+}
+task<void> restarts(rt::join_handle<int>* child) {
+    *child = rt::spawn(five_later);
+    co_return;
+}
+task<void> moves_it_away(rt::join_handle<int>* child, rt::join_handle<int>* to) {
+    *to = std::move(*child);
+    co_return;
+}
+
+task<void> two_parts_select_it() {
+    auto child = rt::spawn(five_later);
+    static_cast<void>(co_await rt::select(child, child));
+}
+task<void> two_parts_join_it() {
+    auto child = rt::spawn(five_later);
+    static_cast<void>(co_await rt::join(child, child));
+}
+task<void> two_parts_join_it_in_time() {
+    auto child = rt::spawn(five_later);
+    static_cast<void>(co_await rt::timeout(1h, rt::join(child, child)));
+}
+task<void> another_part_awaits_it() {
+    auto child = rt::spawn(five_later);
+    static_cast<void>(co_await rt::select(rt::biased, child, awaits(&child)));
+}
+task<void> another_part_detaches_it() {
+    auto child = rt::spawn(five_later);
+    static_cast<void>(co_await rt::select(rt::biased, child, detaches(&child)));
+}
+task<void> another_part_restarts_it() {
+    auto child = rt::spawn(five_later);
+    static_cast<void>(co_await rt::select(rt::biased, child, restarts(&child)));
+}
+task<void> another_part_moves_it_away() {
+    auto child = rt::spawn(five_later);
+    rt::join_handle<int> other;
+    static_cast<void>(co_await rt::select(rt::biased, child, moves_it_away(&child, &other)));
+}
+
+struct misuse {
+    task<void> (*body)();
+    const char* text;
+};
+
+constexpr misuse misuses[] = {
+    {two_parts_select_it, "two parts wait for the join handle of task"},
+    {two_parts_join_it, "two parts wait for the join handle of task"},
+    {two_parts_join_it_in_time, "two parts wait for the join handle of task"},
+    {another_part_awaits_it, "two parts wait for the join handle of task"},
+    {another_part_detaches_it, "while a part waits for it"},
+    {another_part_restarts_it, "while a part waits for it"},
+    {another_part_moves_it_away, "while a part waited for it"},
+};
+
+} // namespace
+
+Test(part_values, a_handle_that_is_used_while_a_part_waits_for_it_ends_the_program) {
+    for (const misuse& each : misuses) {
+        const rt::test::captured got = rt::test::capture([&] {
+            rt::runtime runtime(rt::test::with_workers(1));
+            runtime.block_on(each.body());
+        });
+        cr_assert(got.was_aborted(), "%s", each.text);
+        cr_assert(got.says(each.text), "%s", got.text.c_str());
+    }
 }

@@ -146,7 +146,7 @@ public:
 
     T await_resume() {
         if (!handle_) [[unlikely]] {
-            throw std::bad_alloc();
+            detail::throw_for_no_frame();
         }
         return handle_.promise().slot.take();
     }

@@ -163,6 +163,7 @@ public:
     timeout_result<T> await_resume() {
         disarm();
         if (unwound) {
+            refuse_going_on(); // the frame has resumed this one, in the middle of its end
             static_cast<void>(body_.release()); // its frame is gone
             return std::unexpected(error(errc::timed_out, "timeout"));
         }

@@ -6,15 +6,16 @@
 #include "task/cancel.h"
 
 #include "base/assert.h"
+#include "base/text_writer.h"
+#include "task/label.h"
 
 #include <rt/detail/cancel.h>
 #include <rt/detail/context.h>
 #include <rt/detail/promise.h>
 
-#include <bit>
 #include <coroutine>
 #include <exception>
-#include <source_location>
+#include <string_view>
 #include <utility>
 
 namespace rt::tasks {
@@ -52,7 +53,11 @@ void destroy_frames(task_header* task, void* frame) noexcept {
     // A destructor may run another task, of another runtime, on this thread: only a throw of this
     // one is told apart by it.
     task_header* const outer = std::exchange(self.unwinding, task);
+    self.after = nullptr;
     std::coroutine_handle<>::from_address(frame).destroy();
+    if (self.after != nullptr) [[unlikely]] {
+        detail::forbid_going_on(); // one that yields or returns looks at no state
+    }
     self.unwinding = outer;
 }
 
@@ -80,28 +85,46 @@ void* unwind_to_boundary(task_header* task) noexcept {
 
 namespace rt::detail {
 
+namespace {
+
+[[noreturn]] void end_for_throw(const task_header* task, const char* what) noexcept {
+    base::text_buffer<768> who; // of the 1024 bytes that fatal() writes
+    rt::tasks::write_task(who, task);
+    const std::string_view text = who.view();
+    base::fatal(
+        "a destructor has thrown while %.*s was being cancelled: %s",
+        static_cast<int>(text.size()),
+        text.data(),
+        what
+    );
+}
+
+// The task whose frames are being destroyed, as dumps show it, if it is also the running one.
+const task_header* unwinding_task() noexcept {
+    task_header* const task = this_thread.task;
+    return task == this_thread.unwinding ? whole_of(task) : nullptr;
+}
+
+} // namespace
+
 void refuse_while_unwinding() noexcept {
-    const task_header* const task = this_thread.task;
-    if (task == nullptr || task != this_thread.unwinding) {
+    const task_header* const task = unwinding_task();
+    if (task == nullptr) {
         return; // it runs
     }
-    const auto at = std::bit_cast<std::source_location>(task->spawn_site);
-    const auto end = [&](const char* what) noexcept {
-        base::fatal(
-            "a destructor has thrown while task %llu (spawned at %s:%u) was being cancelled: %s",
-            static_cast<unsigned long long>(task->id.load_relaxed()),
-            at.file_name(),
-            static_cast<unsigned>(at.line()),
-            what
-        );
-    };
     try {
         std::rethrow_exception(std::current_exception());
     } catch (const std::exception& error) {
-        end(error.what());
+        end_for_throw(task, error.what());
     } catch (...) {
-        end("an object that is not a std::exception");
+        end_for_throw(task, "an object that is not a std::exception");
     }
+}
+
+void forbid_going_on() noexcept {
+    const task_header* const task = unwinding_task();
+    RT_ASSERT(task != nullptr);
+    end_for_throw(task, "its coroutine has caught that, and cannot go on in a frame that dies");
 }
 
 void push_boundary(cancel_boundary& boundary) noexcept {

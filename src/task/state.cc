@@ -13,6 +13,7 @@
 #include <rt/detail/context.h>
 #include <rt/detail/frame.h>
 #include <rt/detail/header.h>
+#include <rt/detail/promise.h>
 #include <rt/detail/suspend.h>
 
 namespace rt::detail {
@@ -63,6 +64,9 @@ bool commit_suspend(
             continue;
         }
         if ((state & (state_aborted | state_scoped)) != 0 && !asked) {
+            if (task == this_thread.unwinding) [[unlikely]] {
+                forbid_going_on();
+            }
             asked = true;
             if (node->cancel(node) == wait_node::cancel_result::detached) {
                 this_thread.after = &rt::tasks::unwind;

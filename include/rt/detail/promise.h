@@ -67,6 +67,24 @@ inline frame_header* frame_of(void* address) noexcept {
 // reported, and the end.
 [[gnu::cold]] RT_API void refuse_while_unwinding() noexcept;
 
+// The same for one that the coroutine has caught itself, so that its body goes on. Nothing says so
+// to anybody: it is noticed at the next suspension, or where the coroutine that awaits it, whose
+// frame is being destroyed as well, would be resumed.
+[[noreturn, gnu::cold]] RT_API void forbid_going_on() noexcept;
+
+inline void refuse_going_on() noexcept {
+    const context& self = this_thread;
+    if (self.task != nullptr && self.task == self.unwinding) {
+        forbid_going_on();
+    }
+}
+
+// For the awaiter of a coroutine that has no frame: there was no memory for it.
+[[noreturn, gnu::cold]] inline void throw_for_no_frame() {
+    refuse_going_on(); // or it has been destroyed
+    throw std::bad_alloc();
+}
+
 // What is used up by being awaited says so by a type of this name. It is awaited as a temporary or
 // moved: a second await of the same object would resume a coroutine that has ended.
 template<typename A>

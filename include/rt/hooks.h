@@ -60,10 +60,23 @@ namespace detail {
 
 struct task_header;
 
+// In the order of the above.
+enum class hook_kind : std::uint8_t {
+    thread_start,
+    thread_stop,
+    thread_park,
+    thread_unpark,
+    task_spawn,
+    before_task_poll,
+    after_task_poll,
+    task_terminate,
+    kind_count,
+};
+
 // Calls one that is set. An exception is reported, not passed on.
-RT_API void call_hook(const std::function<void()>& hook, const char* name) noexcept;
+RT_API void call_hook(const std::function<void()>& hook, hook_kind kind) noexcept;
 void call_hook(
-    const std::function<void(const task_info&)>& hook, const task_info& info, const char* name
+    const std::function<void(const task_info&)>& hook, const task_info& info, hook_kind kind
 ) noexcept;
 // The caller owns the task.
 task_info info_of(const task_header* task) noexcept;

@@ -121,7 +121,7 @@ void pool::state::serve(thread_record& self) noexcept {
     self.thread = ::pthread_self();
     set_current_pool(facade);
     if (hooks != nullptr) {
-        detail::call_hook(hooks->on_thread_start, "on_thread_start");
+        detail::call_hook(hooks->on_thread_start, detail::hook_kind::thread_start);
     }
     roster::member* before = nullptr;
     std::uint32_t cursor = self.number; // the shard where it looks first
@@ -137,7 +137,8 @@ void pool::state::serve(thread_record& self) noexcept {
         }
     } while (threads.rest(self, keep_alive_ns, before));
     if (hooks != nullptr) {
-        detail::call_hook(hooks->on_thread_stop, "on_thread_stop"); // whoever joins this waits
+        // Whoever joins this thread waits for it.
+        detail::call_hook(hooks->on_thread_stop, detail::hook_kind::thread_stop);
     }
     join(before);
 }

@@ -52,13 +52,13 @@ void stand_in_main(pool_state& pool, worker& self) {
     self.enter();
     pool.stand_ins[number].store_release(&self); // pairs with pool_state::find
     if (pool.hooks != nullptr) {
-        detail::call_hook(pool.hooks->on_thread_start, "on_thread_start");
+        detail::call_hook(pool.hooks->on_thread_start, detail::hook_kind::thread_start);
     }
     self.stand_in();
     self.leave();
     self.tid.store_relaxed(0); // as a worker's
     if (pool.hooks != nullptr) {
-        detail::call_hook(pool.hooks->on_thread_stop, "on_thread_stop");
+        detail::call_hook(pool.hooks->on_thread_stop, detail::hook_kind::thread_stop);
     }
     memory::flush_thread();
 }

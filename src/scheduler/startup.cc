@@ -83,14 +83,14 @@ void worker_main(pool_state& pool, worker& self, std::size_t pin, atomic<std::ui
         tasks::exchange_order(source_of(pool.settings.seed, 2 * std::uint64_t{self.index} + 1));
     }
     if (pool.hooks != nullptr) {
-        detail::call_hook(pool.hooks->on_thread_start, "on_thread_start");
+        detail::call_hook(pool.hooks->on_thread_start, detail::hook_kind::thread_start);
     }
     self.run(pool.phase);
     pool.drain(self);
     self.leave();
     self.tid.store_relaxed(0); // soon the number may be another thread's
     if (pool.hooks != nullptr) {
-        detail::call_hook(pool.hooks->on_thread_stop, "on_thread_stop");
+        detail::call_hook(pool.hooks->on_thread_stop, detail::hook_kind::thread_stop);
     }
     memory::flush_thread();
 }

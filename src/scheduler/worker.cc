@@ -314,7 +314,7 @@ void worker::park() noexcept {
     }
     if (pool_.hooks != nullptr) [[unlikely]] {
         stop_searching(); // others are not woken while somebody searches, and a hook may take long
-        detail::call_hook(pool_.hooks->on_thread_park, "on_thread_park");
+        detail::call_hook(pool_.hooks->on_thread_park, detail::hook_kind::thread_park);
         if (lifo_ != nullptr || fresh_.size() != 0 || depth() != 0 || bound.has_ready()) {
             idle_since_ns_ = 0;
             return;
@@ -349,7 +349,7 @@ void worker::park() noexcept {
     pool_.dog.stir();
     until_maintain_ = pool_.settings.event_interval;
     if (pool_.hooks != nullptr) [[unlikely]] {
-        detail::call_hook(pool_.hooks->on_thread_unpark, "on_thread_unpark");
+        detail::call_hook(pool_.hooks->on_thread_unpark, detail::hook_kind::thread_unpark);
     }
     after_driver();
     polls_unparked_ = counters.polls.load_relaxed();

@@ -11,60 +11,55 @@
 #include <rt/detail/header.h>
 #include <rt/hooks.h>
 
-#include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <exception>
 #include <iterator>
 #include <source_location>
-#include <string_view>
 
 namespace rt::detail {
 namespace {
 
+constexpr auto hook_count = static_cast<std::size_t>(hook_kind::kind_count);
+
+constexpr const char* names[] = {
+    "on_thread_start",
+    "on_thread_stop",
+    "on_thread_park",
+    "on_thread_unpark",
+    "on_task_spawn",
+    "on_before_task_poll",
+    "on_after_task_poll",
+    "on_task_terminate",
+};
+static_assert(std::size(names) == hook_count);
+
 // A hook that throws may do so for each task: of each hook only some reports are shown.
-struct reports {
-    std::string_view hook;
-    base::log_limit limit{};
-};
+constinit base::log_limit limits[hook_count];
 
-constinit reports all_reports[] = {
-    {"on_thread_start"},
-    {"on_thread_stop"},
-    {"on_thread_park"},
-    {"on_thread_unpark"},
-    {"on_task_spawn"},
-    {"on_before_task_poll"},
-    {"on_after_task_poll"},
-    {"on_task_terminate"},
-};
-
-base::log_limit& limit_of(std::string_view hook) noexcept {
-    const auto found =
-        std::find_if(std::begin(all_reports), std::end(all_reports), [hook](const reports& each) {
-            return each.hook == hook;
-        });
-    RT_ASSERT(found != std::end(all_reports));
-    return found->limit;
+void report(hook_kind kind, const char* separator, const char* what) noexcept {
+    const auto index = static_cast<std::size_t>(kind);
+    RT_ASSERT(index < hook_count);
+    constexpr auto level = base::log_level::warning;
+    base::log_seldom(limits[index], level, "hook %s has thrown%s%s", names[index], separator, what);
 }
 
 template<typename Call>
-void guarded(const char* name, Call call) noexcept {
-    base::log_limit& limit = limit_of(name);
-    constexpr auto level = base::log_level::warning;
+void guarded(hook_kind kind, Call call) noexcept {
     try {
         call();
     } catch (const std::exception& error) {
-        base::log_seldom(limit, level, "hook %s has thrown: %s", name, error.what());
+        report(kind, ": ", error.what());
     } catch (...) {
-        base::log_seldom(limit, level, "hook %s has thrown", name);
+        report(kind, "", "");
     }
 }
 
 } // namespace
 
-void call_hook(const std::function<void()>& hook, const char* name) noexcept {
+void call_hook(const std::function<void()>& hook, hook_kind kind) noexcept {
     if (hook) {
-        guarded(name, [&] { hook(); });
+        guarded(kind, [&] { hook(); });
     }
 }
 
@@ -78,19 +73,19 @@ task_info info_of(const task_header* task) noexcept {
 }
 
 void call_hook(
-    const std::function<void(const task_info&)>& hook, const task_info& info, const char* name
+    const std::function<void(const task_info&)>& hook, const task_info& info, hook_kind kind
 ) noexcept {
     if (hook) {
-        guarded(name, [&] { hook(info); });
+        guarded(kind, [&] { hook(info); });
     }
 }
 
 void call_spawn_hook(const task_header* task) noexcept {
-    call_hook(task->scheduler->hooks->on_task_spawn, info_of(task), "on_task_spawn");
+    call_hook(task->scheduler->hooks->on_task_spawn, info_of(task), hook_kind::task_spawn);
 }
 
 void call_terminate_hook(const task_header* task) noexcept {
-    call_hook(task->scheduler->hooks->on_task_terminate, info_of(task), "on_task_terminate");
+    call_hook(task->scheduler->hooks->on_task_terminate, info_of(task), hook_kind::task_terminate);
 }
 
 } // namespace rt::detail

@@ -27,11 +27,11 @@ namespace rt::tasks {
 namespace {
 
 void call_before(const rt::hooks& hooks, const task_info& info) noexcept {
-    detail::call_hook(hooks.on_before_task_poll, info, "on_before_task_poll");
+    detail::call_hook(hooks.on_before_task_poll, info, detail::hook_kind::before_task_poll);
 }
 
 void call_after(const rt::hooks& hooks, const task_info& info) noexcept {
-    detail::call_hook(hooks.on_after_task_poll, info, "on_after_task_poll");
+    detail::call_hook(hooks.on_after_task_poll, info, detail::hook_kind::after_task_poll);
 }
 
 // The latency that the hooks around the current turn are told.

@@ -158,8 +158,8 @@ join_handle<spawn_value<F, Args...>> spawn_at(site at, F&& f, Args&&... args) {
 } // namespace detail
 
 /// The id of the task that the calling code belongs to, that of its join handle; nothing outside of
-/// a task. Destructors of a task's frames and a function in rt::block_in_place belong to it, a
-/// closure of rt::blocking does not. A branch of a join, select or scope has an id of its own.
+/// a task. Destructors of a task's frames, a function in rt::block_in_place and branches of a join,
+/// select or scope belong to it, a closure of rt::blocking does not.
 [[nodiscard]] RT_API std::optional<std::uint64_t> current_task_id() noexcept;
 
 // Starts `body` as a task of the calling thread's runtime.

@@ -67,6 +67,11 @@ task_header* branch_group::add_frame(void* frame, site at) noexcept {
         rt::tasks::make_bridge(bridge_, this_thread.task);
         whole = whole_of(this_thread.task);
     }
+    if (whole != nullptr) {
+        // Its number is that of the task that dumps show, for who asks in it and who it spawns: a
+        // branch has no other. Nobody finds it by this, as walks pass over what is a group's.
+        branch->id.store_release(whole->id.load_relaxed()); // release: as in make_task
+    }
     branch->boundary = &bridge_; // so that it sees the values of its task
     slots_[branch_count_++] = branch;
     ++live_;

@@ -188,7 +188,8 @@ struct alignas(64) task_header {
     outcome ended;                 // written before complete
 
     // Cold: identity, and what only a live or only a finished task has.
-    atomic<std::uint64_t> id;               // unique, never 0 for a live task; 0 when free
+    atomic<std::uint64_t> id;               // never 0 for a live task, 0 when free; unique, but
+                                            // for branches, which have that of their task
     const char* name;                       // static or interned text, or null
     const std::source_location* spawn_site; // see site_of
     atomic<std::uint64_t> parent;           // the spawning task's id or 0; or see detail/label.h

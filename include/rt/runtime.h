@@ -56,7 +56,9 @@ RT_API void forbid_nested_block_on(site at) noexcept;
 template<typename T>
 T block_on(engine::core& core, task<T> body, site at) {
     forbid_nested_block_on(at);
-    join_handle<T> root = create(scheduler_of(core), std::move(body), titled(at, "block_on"));
+    join_handle<T> root = create(
+        scheduler_of(core), std::move(body), titled(at, "block_on"), "rt::block_on of a task"
+    );
     if (root) {
         run_root(core, root);
         if (const std::exception_ptr thrown = unhandled_of(core, root)) [[unlikely]] {

@@ -98,10 +98,10 @@ public:
         detail::task_header* slot = nullptr;
         detail::branch_group group(detail::group_policy::first_failure, &slot);
         scope self(group);
-        std::exception_ptr thrown; // by the call itself: nobody runs before it has returned
-        join_handle<value_type> handle = group.add(
-            start_body<value_type>(thrown, body, self, std::move(args)...), detail::site::current()
-        );
+        std::exception_ptr thrown; // by the call itself
+        const detail::site at = co_await detail::caller_site{};
+        join_handle<value_type> handle =
+            group.add(start_body<value_type>(thrown, body, self, std::move(args)...), at);
         while (!group.is_done()) {
             co_await group;
         }
@@ -112,7 +112,9 @@ public:
             std::rethrow_exception(std::move(thrown));
         }
         if (group.has_failed()) {
-            detail::throw_for_empty("rt::scope::run of a body that returns a task", {});
+            detail::throw_for_empty(
+                "rt::scope::run of a body that returns a task", co_await detail::caller_site{}
+            );
         }
         co_return handle.take();
     }

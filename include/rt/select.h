@@ -77,7 +77,8 @@ void rethrow_if(join_handle<T>& handle, const task_header* decisive) {
 }
 
 template<typename... T>
-task<join_value<T...>> join_all(site at, task<T>... parts) {
+task<join_value<T...>> join_all(task<T>... parts) {
+    const site at = co_await caller_site{};
     std::array<task_header*, sizeof...(T)> slots{};
     branch_group group(group_policy::first_failure, slots.data());
     std::tuple<join_handle<T>...> handles{group.add(std::move(parts), at)...};
@@ -85,7 +86,7 @@ task<join_value<T...>> join_all(site at, task<T>... parts) {
         co_await group;
     }
     if (group.has_failed()) {
-        detail::throw_for_empty("rt::join of a task", at);
+        throw_for_empty("rt::join of a task", co_await caller_site{});
     }
     std::apply([&](auto&... each) { (rethrow_if(each, group.decisive()), ...); }, handles);
     if constexpr (std::is_void_v<join_value<T...>>) {
@@ -111,7 +112,8 @@ T take_winner(auto& handles, const task_header* winner, std::index_sequence<I...
 }
 
 template<typename... T>
-task<std::variant<value_or_unit<T>...>> select_first(site at, bool is_biased, task<T>... parts) {
+task<std::variant<value_or_unit<T>...>> select_first(bool is_biased, task<T>... parts) {
+    const site at = co_await caller_site{};
     std::array<task_header*, sizeof...(T)> slots{};
     branch_group group(group_policy::first_end, slots.data());
     std::tuple<join_handle<T>...> handles{group.add(std::move(parts), at)...};
@@ -124,7 +126,7 @@ task<std::variant<value_or_unit<T>...>> select_first(site at, bool is_biased, ta
         co_await group;
     }
     if (group.has_failed()) {
-        detail::throw_for_empty("rt::select of a task", at);
+        throw_for_empty("rt::select of a task", co_await caller_site{});
     }
     co_return take_winner<std::variant<value_or_unit<T>...>>(
         handles, group.decisive(), std::index_sequence_for<T...>{}
@@ -140,7 +142,7 @@ task<std::variant<value_or_unit<T>...>> select_first(site at, bool is_biased, ta
 template<detail::part... A>
 requires(sizeof...(A) > 0)
     [[nodiscard]] task<detail::join_value<detail::part_value<A>...>> join(A&&... parts) {
-    return detail::join_all(detail::site::current(), detail::as_task(std::forward<A>(parts))...);
+    return detail::join_all(detail::as_task(std::forward<A>(parts))...);
 }
 
 /// Runs all parts until the first has ended, with a value or an exception, which is rethrown; then
@@ -149,13 +151,11 @@ requires(sizeof...(A) > 0)
 /// join handle that is passed by name keeps its task then.
 template<detail::part... A>
 requires(sizeof...(A) > 0) [[nodiscard]] auto select(A&&... parts) {
-    const auto at = detail::site::current();
-    return detail::select_first(at, false, detail::as_task(std::forward<A>(parts))...);
+    return detail::select_first(false, detail::as_task(std::forward<A>(parts))...);
 }
 template<detail::part... A>
 requires(sizeof...(A) > 0) [[nodiscard]] auto select(biased_t /*order*/, A&&... parts) {
-    const auto at = detail::site::current();
-    return detail::select_first(at, true, detail::as_task(std::forward<A>(parts))...);
+    return detail::select_first(true, detail::as_task(std::forward<A>(parts))...);
 }
 
 /// The same for any number of parts of one type; yields their values in the order of the parts.

@@ -25,11 +25,12 @@ namespace rt {
 namespace detail {
 
 // Runs `body` as the only branch of a group.
-template<typename T>
-task<T> run_alone(site at, group_policy policy, bool is_unconstrained, task<T> body) {
+template<group_policy policy, typename T>
+task<T> run_alone(site at, task<T> body) {
+    constexpr bool is_shield = policy == group_policy::shielded;
     task_header* slot = nullptr;
     branch_group group(policy, &slot);
-    if (is_unconstrained) {
+    if constexpr (!is_shield) {
         group.set_unconstrained();
     }
     join_handle<T> handle = group.add(std::move(body), at);
@@ -37,7 +38,7 @@ task<T> run_alone(site at, group_policy policy, bool is_unconstrained, task<T> b
         co_await group;
     }
     if (group.has_failed()) {
-        throw_for_empty("rt::shield or rt::unconstrained of a task", at);
+        throw_for_empty(is_shield ? "rt::shield of a task" : "rt::unconstrained of a task", at);
     }
     co_return handle.take();
 }
@@ -52,8 +53,8 @@ task<T> run_alone(site at, group_policy policy, bool is_unconstrained, task<T> b
 template<detail::part A>
 [[nodiscard]] task<detail::part_value<A>>
 shield(A&& body, detail::site at = detail::site::current()) {
-    return detail::run_alone(
-        at, detail::group_policy::shielded, false, detail::as_task(std::forward<A>(body))
+    return detail::run_alone<detail::group_policy::shielded>(
+        at, detail::as_task(std::forward<A>(body))
     );
 }
 
@@ -64,8 +65,8 @@ shield(A&& body, detail::site at = detail::site::current()) {
 template<detail::part A>
 [[nodiscard]] task<detail::part_value<A>>
 unconstrained(A&& body, detail::site at = detail::site::current()) {
-    return detail::run_alone(
-        at, detail::group_policy::first_failure, true, detail::as_task(std::forward<A>(body))
+    return detail::run_alone<detail::group_policy::first_failure>(
+        at, detail::as_task(std::forward<A>(body))
     );
 }
 

@@ -73,9 +73,11 @@ RT_API scheduler_base* current_scheduler_or_fatal(const char* what, site at) noe
 
 // A task that nobody has scheduled. Empty when memory is exhausted or `body` is.
 template<typename T, typename How>
-join_handle<T> create(scheduler_base* scheduler, task<T>&& body, How how) noexcept {
+join_handle<T> create(
+    scheduler_base* scheduler, task<T>&& body, How how, const char* what = "a spawn of a task"
+) noexcept {
     if (!body) [[unlikely]] {
-        refuse_empty("a spawn of a task", site_of(how));
+        refuse_empty(what, site_of(how));
         return {};
     }
     task_header* const header = create_task(body.handle().address(), scheduler, how);

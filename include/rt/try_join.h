@@ -57,6 +57,9 @@ struct try_join_state {
 // A part of the join: empty when it, or another one, has failed. A second error comes too late.
 template<typename T>
 task<std::optional<value_or_unit<T>>> try_part(try_join_state& shared, task<result<T>> part) {
+    if (!part) [[unlikely]] {
+        throw_for_empty("rt::try_join of a task", co_await caller_site{});
+    }
     result<T> got = co_await std::move(part);
     if (!got) {
         if (!shared.why && shared.group->decisive() == nullptr) {
@@ -73,7 +76,8 @@ task<std::optional<value_or_unit<T>>> try_part(try_join_state& shared, task<resu
 }
 
 template<typename... T>
-task<result<join_value<T...>>> try_join_all(site at, task<result<T>>... parts) {
+task<result<join_value<T...>>> try_join_all(task<result<T>>... parts) {
+    const site at = co_await caller_site{};
     std::array<task_header*, sizeof...(T)> slots{};
     branch_group group(group_policy::first_failure, slots.data());
     try_join_state shared{std::nullopt, &group};
@@ -86,7 +90,7 @@ task<result<join_value<T...>>> try_join_all(site at, task<result<T>>... parts) {
         co_return std::unexpected(*shared.why);
     }
     if (group.has_failed()) {
-        detail::throw_for_empty("rt::try_join of a task", at);
+        throw_for_empty("rt::try_join of a task", co_await caller_site{});
     }
     std::apply([&](auto&... each) { (rethrow_if(each, group.decisive()), ...); }, handles);
     if constexpr (std::is_void_v<join_value<T...>>) {
@@ -110,9 +114,8 @@ requires(sizeof...(A) > 0)
     [[nodiscard]] task<result<detail::join_value<detail::fallible_value<A>...>>> try_join(
         A&&... parts
     ) {
-    return detail::try_join_all<detail::fallible_value<A>...>(
-        detail::site::current(), detail::as_task(std::forward<A>(parts))...
-    );
+    return detail::try_join_all<detail::fallible_value<A>...>(detail::as_task(std::forward<A>(parts)
+    )...);
 }
 
 /// The same for any number of parts of one type; yields their values in the order of the parts.

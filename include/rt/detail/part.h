@@ -101,11 +101,18 @@ struct value_of_part<join_handle<T>&> {
 template<typename A>
 using part_value = typename value_of_part<std::remove_cv_t<A>>::type;
 
+inline constexpr char empty_handle_as_part[] = "a part that is a join handle";
+
 template<moved_part A>
 task<part_value<A>> run_part(A operation) {
     static_assert(
         fits_frame<A>, "coroutine frames are not aligned to more than 16: make it a task"
     );
+    if constexpr (is_named_handle<A&>) {
+        if (!operation) [[unlikely]] {
+            throw_for_empty(empty_handle_as_part, co_await caller_site{});
+        }
+    }
     co_return co_await std::move(operation);
 }
 
@@ -133,6 +140,9 @@ private:
 template<typename T>
 task<T> run_join(join_handle<T>* handle) {
     co_await ended_awaiter(*handle);
+    if (!*handle) [[unlikely]] {
+        throw_for_empty(empty_handle_as_part, co_await caller_site{});
+    }
     co_return handle->take();
 }
 

@@ -14,6 +14,7 @@
 #include <rt/detail/frame.h>
 #include <rt/detail/header.h>
 
+#include <bit>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
@@ -94,6 +95,30 @@ concept consumed_by_await = requires {
 template<typename A>
 inline constexpr bool is_awaitable_as = !consumed_by_await<A> || !std::is_lvalue_reference_v<A>;
 
+// The line of the co_await at which the coroutine of this frame is awaited; of one that is the root
+// of a task or of a branch, the line that has made it one. No place if nobody has noted it.
+inline site awaiter_site(const frame_header& self) noexcept {
+    if ((self.continuation & foreign_frame) != 0) {
+        return {};
+    }
+    if (self.continuation != 0) {
+        return frame_of(reinterpret_cast<void*>(self.continuation))->await_site;
+    }
+    const task_header* const task = this_thread.task;
+    return task == nullptr ? site() : std::bit_cast<site>(task->spawn_site);
+}
+
+// co_await caller_site{}: that line, for what the library's own coroutines have to say to whoever
+// called them. It does not suspend.
+struct caller_site {};
+struct known_site {
+    site value;
+
+    bool await_ready() const noexcept { return true; }
+    void await_suspend(std::coroutine_handle<> /*self*/) const noexcept {}
+    site await_resume() const noexcept { return value; }
+};
+
 struct promise_base : frame_header {
     promise_base() noexcept = default;
 
@@ -114,6 +139,7 @@ struct promise_base : frame_header {
         }
         return std::forward<Awaitable>(awaitable);
     }
+    known_site await_transform(caller_site /*whose*/) noexcept { return {awaiter_site(*this)}; }
 };
 
 // The line of the co_await at which `self` is; no place if nobody has noted it.

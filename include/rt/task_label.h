@@ -27,14 +27,13 @@ class task_label {
 public:
     static constexpr std::size_t length_max = detail::label_length_max;
 
-    constexpr task_label() noexcept { text_[0] = '\0'; }
+    constexpr task_label() noexcept = default;
     /// Null is no label.
     constexpr task_label(const char* text) noexcept
         : task_label(text == nullptr ? std::string_view() : std::string_view(text)) {}
     constexpr task_label(std::string_view text) noexcept {
         text = detail::cut_label(text);
         text.copy(text_, text.size());
-        text_[text.size()] = '\0';
     }
     /// A std::string, and what else can be seen as a text.
     template<typename Text>
@@ -47,7 +46,7 @@ public:
     [[nodiscard]] constexpr bool is_empty() const noexcept { return text_[0] == '\0'; }
 
 private:
-    char text_[detail::label_bytes]; // behind its zero byte it is not initialized
+    char text_[detail::label_bytes] = {}; // zero behind the text, so that all of it can be copied
 };
 
 /// Gives the running task this label in place of the one it has; an empty text takes it away. In a

@@ -55,6 +55,13 @@ std::string text_of(const rt::task_label& label) {
     return label.text();
 }
 
+// A label may be a constant.
+constexpr rt::task_label constant{"worker"};
+[[maybe_unused]] constinit rt::task_label no_label{};
+static_assert(std::string_view(constant.text()) == "worker" && !constant.is_empty());
+static_assert(std::string_view(rt::task_label(constant).text()) == "worker");
+static_assert(rt::task_label().is_empty());
+
 std::string own_label() {
     return label_of(rt::detail::this_thread.task);
 }

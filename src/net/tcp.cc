@@ -183,9 +183,9 @@ tcp_stream::connect_parsed(result<socket_address> peer, tcp_connect_options opti
             co_return failure(set.error());
         }
     }
-    result<tcp_stream> stream = own(made->release());
+    result<tcp_stream> stream = own(made->release(), connect_name);
     if (!stream) {
-        co_return failure(stream.error().as(connect_name));
+        co_return stream;
     }
     const detail::io_handle& io = stream->io_;
     driver::io_source& source = io.source();
@@ -209,14 +209,15 @@ tcp_stream::connect_parsed(result<socket_address> peer, tcp_connect_options opti
 
 result<tcp_stream> tcp_stream::adopt(int fd) noexcept {
     base::unique_fd owned(fd);
-    const result<void> prepared = prepare_adopted(fd, false, "tcp adopt stream");
-    return prepared ? own(owned.release()) : failure(prepared.error());
+    constexpr const char* name = "tcp adopt stream";
+    const result<void> prepared = prepare_adopted(fd, false, name);
+    return prepared ? own(owned.release(), name) : failure(prepared.error());
 }
 
-result<tcp_stream> tcp_stream::own(int fd) noexcept {
+result<tcp_stream> tcp_stream::own(int fd, const char* name) noexcept {
     result<detail::io_handle> io = detail::io_handle::adopt(fd);
     if (!io) {
-        return failure(io.error());
+        return failure(io.error().as(name));
     }
     return tcp_stream(std::move(*io));
 }
@@ -401,7 +402,7 @@ tcp_listener::bind(const socket_address& at, const tcp_listen_options& options) 
     if (!prepared) {
         return failure(prepared.error());
     }
-    return own(made->release());
+    return own(made->release(), bind_name);
 }
 
 result<tcp_listener>
@@ -412,14 +413,15 @@ tcp_listener::bind(std::string_view at, const tcp_listen_options& options) noexc
 
 result<tcp_listener> tcp_listener::adopt(int fd) noexcept {
     base::unique_fd owned(fd);
-    const result<void> prepared = prepare_adopted(fd, true, "tcp adopt listener");
-    return prepared ? own(owned.release()) : failure(prepared.error());
+    constexpr const char* name = "tcp adopt listener";
+    const result<void> prepared = prepare_adopted(fd, true, name);
+    return prepared ? own(owned.release(), name) : failure(prepared.error());
 }
 
-result<tcp_listener> tcp_listener::own(int fd) noexcept {
+result<tcp_listener> tcp_listener::own(int fd, const char* name) noexcept {
     result<detail::io_handle> io = detail::io_handle::adopt(fd);
     if (!io) {
-        return failure(io.error().as(bind_name));
+        return failure(io.error().as(name));
     }
     return tcp_listener(std::move(*io));
 }
@@ -441,7 +443,9 @@ task<result<tcp_stream>> tcp_listener::accept() {
         if (seen != 0) {
             const int fd = ::accept4(source.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
             if (fd >= 0) {
-                co_return tcp_stream::own(fd);
+                result<tcp_stream> accepted = tcp_stream::own(fd, accept_name);
+                is_starved_ = !accepted; // it is closed then
+                co_return accepted;
             }
             const int code = errno;
             if (is_of_connection(code)) {

@@ -114,7 +114,8 @@ private:
     explicit tcp_stream(detail::io_handle io) noexcept
         : io_(std::move(io)) {}
 
-    static result<tcp_stream> own(int fd) noexcept; // one that the library has made
+    // One that the library has made, which is closed on failure.
+    static result<tcp_stream> own(int fd, const char* name) noexcept;
 
     static task<result<tcp_stream>>
     connect_parsed(result<socket_address> peer, tcp_connect_options options);
@@ -144,9 +145,10 @@ public:
 
     /// Waits for a connection. Connections that broke before they were accepted are skipped.
     /// Cancel: safe; no connection is lost.
-    /// Errors: EMFILE, ENFILE, ENOBUFS, ENOMEM: the connection stays queued, and the next accept
-    /// waits for accept_pause_ms before it tries again, so that a loop that ignores the error does
-    /// not spin. Others of accept(2) mean that the listener is of no further use.
+    /// Errors: EMFILE, ENFILE, ENOBUFS, ENOMEM: the connection stays queued, unless memory runs out
+    /// only after the kernel has handed it over: then it is closed. The next accept waits for
+    /// accept_pause_ms before it tries again, so that a loop that ignores the error does not spin.
+    /// Others of accept(2) mean that the listener is of no further use.
     task<result<tcp_stream>> accept();
 
     [[nodiscard]] result<socket_address> local_address() const noexcept;
@@ -164,7 +166,7 @@ private:
     explicit tcp_listener(detail::io_handle io) noexcept
         : io_(std::move(io)) {}
 
-    static result<tcp_listener> own(int fd) noexcept; // one that the library has made
+    static result<tcp_listener> own(int fd, const char* name) noexcept; // as of tcp_stream
 
     detail::io_handle io_;
     bool is_starved_ = false; // the last accept found no descriptor or no memory

@@ -34,7 +34,8 @@ struct shutdown_report {
     bool is_complete = true;           // every task has ended and every thread has been joined
     std::vector<unfinished_task> left; // when the deadline passed; empty when complete
 
-    // A line for each, as "task 7 \"reader\" [orders.db] (main.cc:12) is in a blocking closure".
+    // A line for each, as
+    //     task 7 "reader" [orders.db] (spawned at main.cc:12) is in a blocking closure
     [[nodiscard]] RT_API std::string text() const;
 };
 

@@ -29,7 +29,8 @@
 namespace rt {
 namespace {
 
-constexpr std::size_t title_bytes_max = 768; // name and label, each byte of which may take four
+// Name and label, each byte of which may take four, and a path.
+constexpr std::size_t task_bytes_max = 1024;
 
 struct farewell {
     std::mutex lock;               // tidy:allow banned: a thread sleeps long on it
@@ -133,12 +134,10 @@ void runtime::shut_down_in_background() {
 std::string shutdown_report::text() const {
     std::string text;
     for (const unfinished_task& one : left) {
-        base::text_buffer<title_bytes_max> title;
-        tasks::write_title(title, one.name == nullptr ? "" : one.name, one.label.text());
-        text += "task " + std::to_string(one.id);
-        text += title.view();
-        text += std::string(" (") + one.spawned_at.file_name() + ':' +
-            std::to_string(one.spawned_at.line()) + ')';
+        base::text_buffer<task_bytes_max> task;
+        const char* const name = one.name == nullptr ? "" : one.name;
+        tasks::write_task(task, one.id, name, one.label.text(), one.spawned_at);
+        text += task.view();
         text += one.is_in_blocking_closure ? " is in a blocking closure\n" : " has not ended\n";
     }
     return text;

@@ -80,10 +80,25 @@ void write_title(base::text_writer& out, std::string_view name, std::string_view
 }
 
 void write_task(base::text_writer& out, const task_header* task) noexcept {
-    const auto at = std::bit_cast<std::source_location>(task->spawn_site);
     const char* const name = task->name;
-    out.text("task ").decimal(task->id.load_relaxed()); // relaxed: it is constant
-    write_title(out, name == nullptr ? "" : name, label_of(task).text());
+    write_task(
+        out,
+        task->id.load_relaxed(), // relaxed: it is constant while the header is kept alive
+        name == nullptr ? "" : name,
+        label_of(task).text(),
+        std::bit_cast<std::source_location>(task->spawn_site)
+    );
+}
+
+void write_task(
+    base::text_writer& out,
+    std::uint64_t id,
+    std::string_view name,
+    std::string_view label,
+    std::source_location at
+) noexcept {
+    out.text("task ").decimal(id);
+    write_title(out, name, label);
     out.text(" (spawned at ").text(at.file_name()).character(':').decimal(at.line());
     out.character(')');
 }

@@ -11,6 +11,7 @@
 #include <rt/task_label.h>
 
 #include <cstdint>
+#include <source_location>
 #include <string_view>
 
 namespace rt::tasks {
@@ -29,6 +30,14 @@ void write_title(base::text_writer& out, std::string_view name, std::string_view
 
 // 'task 7 "name" [label] (spawned at main.cc:12)'. The caller keeps the header alive.
 void write_task(base::text_writer& out, const detail::task_header* task) noexcept;
+// The same of one that may be gone.
+void write_task(
+    base::text_writer& out,
+    std::uint64_t id,
+    std::string_view name,
+    std::string_view label,
+    std::source_location at
+) noexcept;
 
 // Frees a labelled header and its label. No reference is left.
 void free_labelled(detail::task_header* task) noexcept;

@@ -128,7 +128,7 @@ Test(shutdown, b091_returns_at_the_deadline_and_reports_the_closure) {
         cr_assert(std::strstr(left.spawned_at.file_name(), "shutdown_test.cc") != nullptr);
         cr_assert(left.is_in_blocking_closure);
         const std::string text = report.text();
-        cr_assert(text.find("\"holder\" (") != std::string::npos);
+        cr_assert(text.find("\"holder\" (spawned at ") != std::string::npos);
         cr_assert(text.find(") is in a blocking closure\n") != std::string::npos);
         cr_assert(runtime.shut_down(1h).is_complete, "a second call does nothing");
         shared->go_on.count_down();

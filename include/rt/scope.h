@@ -87,7 +87,8 @@ public:
     /// Calls body(scope, args...), which returns a task, and yields that task's value when it and
     /// all children of the scope have ended. Body and arguments are moved into the frame.
     /// Cancel: cancels body and children and waits for them.
-    /// Errors: rethrows the first exception of body and children.
+    /// Errors: rethrows the first exception of body and children. What the call of the body itself
+    /// throws, if it is no coroutine, goes before those of children.
     template<typename F, typename... Args>
     [[nodiscard]] static task<detail::scope_value<F, Args...>> run(F body, Args... args) {
         using value_type = detail::scope_value<F, Args...>;
@@ -105,6 +106,7 @@ public:
         while (!group.is_done()) {
             co_await group;
         }
+        // Children may have thrown before the call did, on other workers. They are seen after it.
         if (thrown == nullptr) {
             thrown = group.take_child_exception();
         }

@@ -126,9 +126,9 @@ bool io_source::register_waiter(detail::wait_node* node, std::uint32_t bit) noex
     }
     if (at.waiter != nullptr) [[unlikely]] {
         base::fatal(
-            "two tasks, or two parts of one, wait to %s the same socket (descriptor %d) at the "
-            "same "
-            "time: a stream takes one that reads and one that writes, a listener one that accepts",
+            "two tasks, or two parts of one, wait to %s the same descriptor (%d) at the same time: "
+            "a stream takes one that reads and one that writes, a listener one that accepts, an "
+            "rt::signals one that receives",
             bit == ready_read ? "read from or accept at" : "write to",
             fd_
         );

@@ -188,7 +188,7 @@ Test(tcp_misuse, a_second_waiter_in_one_direction_aborts_with_advice) {
                 rt::block_on(config, body());
             });
             cr_assert(seen.was_aborted());
-            cr_assert(seen.says("the same socket"), "%s", seen.text.c_str());
+            cr_assert(seen.says("the same descriptor"), "%s", seen.text.c_str());
         });
     }
 }

@@ -82,7 +82,7 @@ public:
 
     template<typename T>
     join_handle<T> spawn(task<T> body, detail::site at = detail::site::current()) const {
-        return detail::launch(scheduler(), std::move(body), at);
+        return detail::launch(scheduler(), std::move(body), detail::titled(at));
     }
     template<typename T>
     [[gnu::always_inline]] join_handle<T> spawn(const spawn_options& options, task<T> body) const {
@@ -121,14 +121,16 @@ public:
     requires detail::task_function<F, Args...>
     auto spawn_at(detail::site at, F&& f, Args&&... args) const {
         return detail::launch(
-            scheduler(), detail::make_owned(std::forward<F>(f), std::forward<Args>(args)...), at
+            scheduler(),
+            detail::make_owned(std::forward<F>(f), std::forward<Args>(args)...),
+            detail::titled(at)
         );
     }
     // A task that only worker `worker` runs (rt/spawn_on.h). Aborts with advice if there is none.
     template<typename T>
     join_handle<T>
     spawn_on(std::uint32_t worker, task<T> body, detail::site at = detail::site::current()) const {
-        return detail::launch(scheduler_on(worker, at), std::move(body), at);
+        return detail::launch(scheduler_on(worker, at), std::move(body), detail::titled(at));
     }
     template<typename T>
     [[gnu::always_inline]] join_handle<T>
@@ -140,7 +142,7 @@ public:
     template<typename F>
     requires detail::blocking_function<std::decay_t<F>>
     auto spawn_blocking(F&& function, detail::site at = detail::site::current()) const {
-        return detail::launch_blocking(target(), std::forward<F>(function), at);
+        return detail::launch_blocking(target(), std::forward<F>(function), detail::titled(at));
     }
     template<typename F>
     requires detail::blocking_function<std::decay_t<F>>

@@ -46,7 +46,8 @@ struct titled {
 
 // Creates the header of a task whose root frame is `frame`, with the references and the interest of
 // one join handle. Null when memory is exhausted. Does not schedule it. With options the task has a
-// label, unless there is no memory for it. So everywhere: `how` is one of the two.
+// label, unless there is no memory for it. So in all functions of the library: `How how` is one of
+// the two.
 RT_API task_header* create_task(void* frame, scheduler_base* scheduler, titled how) noexcept;
 RT_API task_header*
 create_task(void* frame, scheduler_base* scheduler, const spawn_options* how) noexcept;
@@ -154,7 +155,9 @@ requires task_function<F, Args...> task<spawn_value<F, Args...>> make_owned(F&& 
 template<typename F, typename... Args>
 join_handle<spawn_value<F, Args...>> spawn_at(site at, F&& f, Args&&... args) {
     scheduler_base* const scheduler = current_scheduler_or_fatal("rt::spawn", at);
-    return launch(scheduler, make_owned(std::forward<F>(f), std::forward<Args>(args)...), at);
+    return launch(
+        scheduler, make_owned(std::forward<F>(f), std::forward<Args>(args)...), titled(at)
+    );
 }
 
 } // namespace detail
@@ -167,7 +170,9 @@ join_handle<spawn_value<F, Args...>> spawn_at(site at, F&& f, Args&&... args) {
 // Starts `body` as a task of the calling thread's runtime.
 template<typename T>
 join_handle<T> spawn(task<T> body, detail::site at = detail::site::current()) {
-    return detail::launch(detail::current_scheduler_or_fatal("rt::spawn", at), std::move(body), at);
+    return detail::launch(
+        detail::current_scheduler_or_fatal("rt::spawn", at), std::move(body), detail::titled(at)
+    );
 }
 
 // Starts f(args...) as a task. One overload per number of arguments, because a default argument

@@ -34,7 +34,7 @@ auto spawn_blocking(F&& function, detail::site at = detail::site::current()) {
     return detail::launch_blocking(
         detail::current_blocking_target_or_fatal("rt::spawn_blocking", at),
         std::forward<F>(function),
-        at
+        detail::titled(at)
     );
 }
 

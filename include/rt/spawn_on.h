@@ -45,7 +45,9 @@ RT_API scheduler_base* scheduler_of_this_worker_or_fatal(site at) noexcept;
 template<typename T>
 join_handle<T>
 spawn_on(std::uint32_t worker, task<T> body, detail::site at = detail::site::current()) {
-    return detail::launch(detail::scheduler_of_worker_or_fatal(worker, at), std::move(body), at);
+    return detail::launch(
+        detail::scheduler_of_worker_or_fatal(worker, at), std::move(body), detail::titled(at)
+    );
 }
 template<typename T>
 [[gnu::always_inline]] inline join_handle<T>
@@ -108,7 +110,9 @@ spawn_on(std::uint32_t worker, const spawn_options& options, F&& f, Args&&... ar
 /// with advice.
 template<typename T>
 join_handle<T> spawn_local(task<T> body, detail::site at = detail::site::current()) {
-    return detail::launch(detail::scheduler_of_this_worker_or_fatal(at), std::move(body), at);
+    return detail::launch(
+        detail::scheduler_of_this_worker_or_fatal(at), std::move(body), detail::titled(at)
+    );
 }
 template<typename T>
 [[gnu::always_inline]] inline join_handle<T>

@@ -23,7 +23,7 @@ class bound_spawner {
 public:
     template<typename T>
     auto spawn_on(std::uint32_t worker, task<T> body, site at = site::current()) {
-        return put(scheduler_of_worker_or_fatal(worker, at), std::move(body), at);
+        return put(scheduler_of_worker_or_fatal(worker, at), std::move(body), titled(at));
     }
     template<typename F>
     requires task_function<F>
@@ -57,7 +57,7 @@ public:
 
     template<typename T>
     auto spawn_local(task<T> body, site at = site::current()) {
-        return put(scheduler_of_this_worker_or_fatal(at), std::move(body), at);
+        return put(scheduler_of_this_worker_or_fatal(at), std::move(body), titled(at));
     }
     template<typename F>
     requires task_function<F>

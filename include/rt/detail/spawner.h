@@ -21,23 +21,23 @@ class spawner {
 public:
     template<typename T>
     auto spawn(task<T> body, site at = site::current()) {
-        return self().start(std::move(body), at);
+        return self().start(std::move(body), titled(at));
     }
     template<typename F>
     requires task_function<F>
     auto spawn(F&& f, site at = site::current()) {
-        return self().start(make_owned(std::forward<F>(f)), at);
+        return self().start(make_owned(std::forward<F>(f)), titled(at));
     }
     template<typename F, typename A>
     requires task_function<F, A>
     auto spawn(F&& f, A&& a, site at = site::current()) {
-        return self().start(make_owned(std::forward<F>(f), std::forward<A>(a)), at);
+        return self().start(make_owned(std::forward<F>(f), std::forward<A>(a)), titled(at));
     }
     template<typename F, typename A, typename B>
     requires task_function<F, A, B>
     auto spawn(F&& f, A&& a, B&& b, site at = site::current()) {
         return self().start(
-            make_owned(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b)), at
+            make_owned(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b)), titled(at)
         );
     }
     template<typename F, typename A, typename B, typename C>
@@ -47,7 +47,7 @@ public:
             make_owned(
                 std::forward<F>(f), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c)
             ),
-            at
+            titled(at)
         );
     }
 

@@ -58,7 +58,7 @@ public:
     template<typename Promise>
     bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
         task_header* const waiter = attach_to_current(*this, "rt::scope::join");
-        group_.add_joiner(*this); // the group looks at it in a later turn of this same thread
+        group_.add_joiner(*this); // the group looks at it in a later turn of this same task
         return commit_suspend(waiter, self.address(), this, wait_kind::join_any, &group_);
     }
     void await_resume() const noexcept {}

@@ -231,6 +231,7 @@ void branch_group::end_child(task_header* child) noexcept {
         }
         // So that drop does not report it as lost: it is rethrown, or comes after one that is. One
         // that had failed before it could be asked to unwind is no different from one that was.
+        // relaxed: it has ended, and this thread is the one that drops it.
         child->state.or_relaxed(state_aborted);
         cancel_members();
     }

@@ -35,6 +35,7 @@ bool set_label(task_header* task, std::string_view text) noexcept {
     if (text.empty()) {
         return true;
     }
+    // relaxed: only this thread, which runs the task, changes it.
     label_block* const label = make_label(text, task->parent.load_relaxed());
     if (label == nullptr) {
         return false;

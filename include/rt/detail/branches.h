@@ -89,8 +89,8 @@ public:
     branch_group(group_policy policy, task_header** slots) noexcept;
     ~branch_group();
 
-    // Adds a branch. An empty handle says that memory is exhausted: has_failed() is true then, and
-    // all members are cancelled.
+    // Adds a branch. An empty handle says that memory is exhausted or that `body` is empty:
+    // has_failed() is true then, and all members are cancelled.
     template<typename T>
     join_handle<T> add(rt::task<T>&& body, site at) noexcept {
         join_handle<T> handle(add_frame(body ? body.handle().address() : nullptr, at));
@@ -143,8 +143,9 @@ public:
         return std::exchange(child_exception_, nullptr);
     }
 
-    // See rt::scope::join. False: it has been woken, or will be now.
+    // See rt::scope::join.
     void add_joiner(group_joiner& joiner) noexcept;
+    // False: it has been woken, or will be now.
     [[nodiscard]] bool remove_joiner(group_joiner& joiner) noexcept;
 
     void schedule(task_header* task) noexcept final;

@@ -98,7 +98,9 @@ inline bool read_label(const label_block& from, char (&into)[label_bytes]) noexc
 
 // Puts `text`, which has been cut, in place of the present one. Threads: only the block's owner.
 inline void write_label(label_block& to, std::string_view text) noexcept {
-    const std::uint64_t odd = to.version.load_relaxed() | 1U; // fresh memory may have any
+    // relaxed: nobody else writes it, and the releases of the words publish it. Fresh memory may
+    // have any.
+    const std::uint64_t odd = to.version.load_relaxed() | 1U;
     to.version.store_relaxed(odd);
     for (std::size_t i = 0; i < label_words; ++i) {
         std::uint64_t word = 0;

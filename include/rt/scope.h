@@ -35,7 +35,6 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
-#include <new>
 #include <type_traits>
 #include <utility>
 

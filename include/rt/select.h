@@ -24,7 +24,6 @@
 
 #include <array>
 #include <cstddef>
-#include <new>
 #include <tuple>
 #include <type_traits>
 #include <utility>

@@ -19,12 +19,10 @@
 #include <rt/result.h>
 #include <rt/task.h>
 
-#include <cerrno>
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
 #include <expected>
-#include <limits>
 #include <type_traits>
 #include <utility>
 

@@ -23,7 +23,6 @@
 
 #include <array>
 #include <cstddef>
-#include <new>
 #include <optional>
 #include <tuple>
 #include <type_traits>

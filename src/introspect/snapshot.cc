@@ -13,6 +13,7 @@
 #include "introspect/safe_read.h"
 #include "memory/frame_pool.h"
 
+#include <rt/detail/label.h>
 #include <rt/detail/wait_queue.h>
 
 #include <algorithm>
@@ -24,9 +25,9 @@ namespace {
 
 using detail::task_header;
 
-constexpr std::size_t batch_tasks = 256;   // 32 KiB of copied headers, and few system calls
-constexpr unsigned attempts_max = 3;       // looks at a task that moves
-constexpr std::size_t name_bytes_max = 64; // of a task's name
+constexpr std::size_t batch_tasks = 256; // 32 KiB of copied headers, and few system calls
+constexpr unsigned attempts_max = 3;     // looks at a task that moves
+constexpr std::size_t name_bytes_max = detail::label_bytes; // as many of a name
 
 struct alignas(64) header_copy {
     std::byte bytes[sizeof(task_header)];

@@ -168,11 +168,14 @@ void join_set_base::abort_all() noexcept {
         return;
     }
     for (member_node* node = core_->members; node != nullptr; node = node->next) {
-        borrowed_handle(node->task).abort();
+        const borrowed_handle member(node->task);
+        member.abort();
         // Of one that has ended by itself nobody asks for the result either, unless it is joined:
         // an exception is not reported if it is dropped. relaxed: read by who drops it, which is
         // this thread, or the last that gives up the core.
-        node->task->state.or_relaxed(state_aborted);
+        if (member.is_finished()) {
+            node->task->state.or_relaxed(state_aborted);
+        }
     }
 }
 

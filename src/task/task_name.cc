@@ -14,6 +14,7 @@
 #include "base/lock.h"
 #include "base/random.h"
 
+#include <rt/detail/label.h>
 #include <rt/task_name.h>
 
 #include <algorithm>
@@ -26,8 +27,8 @@ namespace rt {
 namespace {
 
 constexpr std::size_t names_max = 4096;
-constexpr std::size_t slot_count = 2 * names_max; // half full at most: probes stay short
-constexpr std::size_t length_max = 63;            // what observers show
+constexpr std::size_t slot_count = 2 * names_max;            // half full at most: probes stay short
+constexpr std::size_t length_max = detail::label_length_max; // what observers show
 constexpr const char* overflow_name = "(unnamed)";
 
 constinit base::spin_lock table_lock{base::lock_rank::leaf};

@@ -28,6 +28,15 @@ struct captured {
     [[nodiscard]] bool says(const char* part) const { return text.find(part) != std::string::npos; }
 };
 
+// How often a text says a part.
+inline std::size_t occurrences(const std::string& text, const std::string& part) {
+    std::size_t count = 0;
+    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
+        ++count;
+    }
+    return count;
+}
+
 template<class Function>
 captured capture(Function run) {
     int ends[2];

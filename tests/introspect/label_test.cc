@@ -4,6 +4,7 @@
 // group of its own.
 //
 // Method: tasks that wait for ever or spin, in a real runtime; questions by the line protocol.
+#include "base/captured.h"
 #include "introspect/asking.h"
 #include "introspect/dump.h"
 #include "introspect/observed.h"
@@ -65,14 +66,6 @@ rt::task<void> spawns_peers(std::string* id_of_first) {
     co_return;
 }
 
-std::size_t occurrences(const std::string& text, const std::string& part) {
-    std::size_t count = 0;
-    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
-        ++count;
-    }
-    return count;
-}
-
 } // namespace
 
 Test(label, lists_and_single_tasks_show_it_beside_the_name) {
@@ -116,8 +109,10 @@ Test(label, a_dump_shows_it_of_the_examples_and_groups_without_it) {
     const std::string json = ask(at.socket(), "dump -j");
     cr_assert(has(json, "\"count\":3,\"name\":\"connection\","), "%s", json.c_str());
     cr_assert(has(json, "\"labels\":{\"" + id + "\":\"peer 10.0.0.1\","), "%s", json.c_str());
-    cr_assert_eq(occurrences(ask(at.socket(), "dump full"), "[peer 10.0.0."), 3U);
-    cr_assert_eq(occurrences(ask(at.socket(), "dump full -j"), "\"label\":\"peer 10.0.0."), 3U);
+    cr_assert_eq(rt::test::occurrences(ask(at.socket(), "dump full"), "[peer 10.0.0."), 3U);
+    cr_assert_eq(
+        rt::test::occurrences(ask(at.socket(), "dump full -j"), "\"label\":\"peer 10.0.0."), 3U
+    );
 }
 
 Test(label, a_worker_line_shows_it_of_the_task_that_runs) {

@@ -3,9 +3,9 @@
 // The number of a branch of a join, select, scope or shield: that of its task, as dumps show it.
 #include "support/test.h"
 #include "task/gate.h"
+#include "task/parent.h"
 
 #include <rt/detail/context.h>
-#include <rt/detail/label.h>
 #include <rt/scope.h>
 #include <rt/select.h>
 #include <rt/shield.h>
@@ -28,7 +28,7 @@ struct ids {
 rt::task<ids> asks_in_a_branch() {
     ids found;
     rt::join_handle<void> child = rt::spawn([]() -> rt::task<void> { co_return; });
-    found.parent_of_child = rt::detail::parent_of(child.header());
+    found.parent_of_child = rt::test::parent_of(child.header());
     co_await std::move(child);
     cr_assert(rt::current_task_id() == found.own);
     co_return found;
@@ -47,7 +47,7 @@ rt::task<void> asks_in_every_branch() {
         std::optional<std::uint64_t> of_child;
         children.spawn(
             [](auto* into) -> rt::task<void> {
-                *into = rt::detail::parent_of(rt::detail::this_thread.task);
+                *into = rt::test::parent_of(rt::detail::this_thread.task);
                 co_return;
             },
             &of_child

@@ -7,6 +7,7 @@
 // lives.
 #include "support/test.h"
 #include "task/gate.h"
+#include "task/parent.h"
 
 #include <rt/block_in_place.h>
 #include <rt/blocking.h>
@@ -374,7 +375,7 @@ task<bool> is_known_to_its_child() {
     const std::uint64_t own = rt::detail::this_thread.task->id.load_relaxed();
     gate at;
     auto child = rt::spawn([wait = &at]() -> task<void> { co_await wait->wait(); });
-    const bool is_parent = rt::detail::parent_of(child.header()) == own;
+    const bool is_parent = rt::test::parent_of(child.header()) == own;
     at.open();
     co_await std::move(child);
     co_return is_parent;

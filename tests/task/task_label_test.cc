@@ -5,7 +5,10 @@
 #include "memory/frame_pool.h"
 #include "support/runtimes.h"
 #include "support/test.h"
+#include "sync/waiting.h"
+#include "task/gate.h"
 #include "task/label.h"
+#include "task/parent.h"
 
 #include <rt/block_in_place.h>
 #include <rt/blocking.h>
@@ -75,14 +78,6 @@ task<void> writes_label(std::string* into) {
     co_return;
 }
 
-// Runs the coroutine that `make` returns on both flavours.
-template<typename Make>
-void on_each_flavour(Make make) {
-    for (const rt::config& config : {rt::test::settings(), rt::test::single()}) {
-        rt::block_on(config, make());
-    }
-}
-
 task<void> spawns_in_every_way() {
     const std::string text = "peer 127.0.0.1:4711";
     cr_assert_eq(co_await rt::spawn(labelled), "");
@@ -131,7 +126,7 @@ task<void> spawns_closures() {
 
 task<void> changes_its_label() {
     cr_assert_eq(own_label(), "connection");
-    const std::uint64_t parent = rt::detail::parent_of(rt::detail::this_thread.task);
+    const std::uint64_t parent = rt::test::parent_of(rt::detail::this_thread.task);
     cr_assert(rt::set_task_label("GET /"));
     cr_assert_eq(own_label(), "GET /");
     co_await rt::yield();
@@ -142,17 +137,17 @@ task<void> changes_its_label() {
     cr_assert_eq(own_label(), "idle");
     cr_assert(rt::set_task_label(""));
     cr_assert_eq(own_label(), "");
-    cr_assert_eq(rt::detail::parent_of(rt::detail::this_thread.task), parent);
+    cr_assert_eq(rt::test::parent_of(rt::detail::this_thread.task), parent);
 }
 
 task<void> gets_a_label_late() {
-    const std::uint64_t parent = rt::detail::parent_of(rt::detail::this_thread.task);
+    const std::uint64_t parent = rt::test::parent_of(rt::detail::this_thread.task);
     cr_assert(rt::set_task_label(""), "nothing to take away");
     cr_assert_eq(own_label(), "");
     cr_assert(rt::set_task_label("late"));
     cr_assert_eq(own_label(), "late");
     cr_assert_neq(parent, 0U);
-    cr_assert_eq(rt::detail::parent_of(rt::detail::this_thread.task), parent);
+    cr_assert_eq(rt::test::parent_of(rt::detail::this_thread.task), parent);
     co_return;
 }
 
@@ -215,12 +210,15 @@ task<void> waits(std::string* seen) {
     co_await rt::sleep(24h);
 }
 
-task<void> who_is_in_a_task() {
+task<void> closures_are_in_none() {
     cr_assert_not(co_await rt::blocking([] { return rt::set_task_label("closure"); }));
     cr_assert_not(co_await rt::spawn_blocking([] { return rt::set_task_label("closure"); }));
+}
+
+task<void> destructors_are_in_one() {
     std::string seen;
     auto child = rt::spawn(waits, &seen);
-    co_await rt::yield();
+    co_await rt::test::until_waiting(child);
     child.abort();
     try {
         co_await std::move(child);
@@ -337,21 +335,25 @@ Test(task_label, a_header_has_no_room_for_it) {
 }
 
 Test(task_label, every_spawn_takes_one) {
-    on_each_flavour(spawns_in_every_way);
-    on_each_flavour(spawns_closures);
+    rt::test::on_each_flavor_run(spawns_in_every_way);
+    rt::test::on_each_flavor_run(spawns_closures);
 }
 
 Test(task_label, is_changed_by_the_running_task) {
-    on_each_flavour(labels_are_changed);
+    rt::test::on_each_flavor_run(labels_are_changed);
 }
 
 Test(task_label, a_branch_labels_the_task_that_it_is_a_part_of) {
-    on_each_flavour(branches_label_their_task);
+    rt::test::on_each_flavor_run(branches_label_their_task);
 }
 
 Test(task_label, code_that_is_in_no_task_sets_none) {
     cr_assert_not(rt::set_task_label("main"));
-    on_each_flavour(who_is_in_a_task);
+    rt::test::on_each_flavor_run(closures_are_in_none);
+}
+
+Test(task_label, code_that_belongs_to_a_task_without_being_a_coroutine_sets_that_of_the_task) {
+    rt::test::on_each_flavor_run(destructors_are_in_one);
     rt::test::run(blocks_in_place());
 }
 

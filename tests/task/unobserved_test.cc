@@ -51,14 +51,6 @@ task<void> joins_it() {
     }
 }
 
-std::size_t occurrences(const std::string& text, const std::string& part) {
-    std::size_t count = 0;
-    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
-        ++count;
-    }
-    return count;
-}
-
 captured run(bool drops_first, bool is_standard, std::uint32_t workers) {
     return capture([=] {
         rt::runtime runtime(rt::test::with_workers(workers));
@@ -75,7 +67,7 @@ Test(unobserved, exceptions_of_detached_tasks_are_reported_with_the_task_and_its
             cr_assert(got.has_exited(), "the program goes on: %s", got.text.c_str());
             cr_assert(got.says("the text of it"), "%s", got.text.c_str());
             cr_assert(got.says("unobserved_test.cc:"), "%s", got.text.c_str());
-            cr_assert_eq(occurrences(got.text, "ended with an exception"), 1U);
+            cr_assert_eq(rt::test::occurrences(got.text, "ended with an exception"), 1U);
         }
     }
 }
@@ -110,7 +102,7 @@ Test(unobserved, the_report_shows_the_label_and_escapes_it) {
         }());
     });
     cr_assert(got.says(" [GET /\\nforged line \\x1b] (spawned at"), "%s", got.text.c_str());
-    cr_assert_eq(occurrences(got.text, "\n"), 1U);
+    cr_assert_eq(rt::test::occurrences(got.text, "\n"), 1U);
 }
 
 Test(unobserved, exceptions_of_other_types_are_reported_as_such) {

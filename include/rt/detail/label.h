@@ -38,7 +38,7 @@
 
 namespace rt::detail {
 
-inline constexpr std::size_t label_length_max = 63; // as much as of a name
+inline constexpr std::size_t label_length_max = 63; // of a name, too; a number from nowhere
 inline constexpr std::size_t label_bytes = label_length_max + 1;
 inline constexpr std::size_t label_words = label_bytes / sizeof(std::uint64_t);
 inline constexpr std::uint64_t label_bit = std::uint64_t{1} << 63U; // of task_header::parent
@@ -72,13 +72,6 @@ inline label_block* label_at(std::uint64_t parent_word) noexcept {
 // Null: the task has none. Threads: any.
 inline label_block* label_block_of(const task_header* task) noexcept {
     return label_at(task->parent.load_acquire()); // acquire: pairs with set_label, task/label.cc
-}
-
-// The id of the task that spawned it, 0 if none. The caller keeps the header alive.
-inline std::uint64_t parent_of(const task_header* task) noexcept {
-    const std::uint64_t word = task->parent.load_acquire(); // acquire: as in label_block_of
-    const label_block* const label = label_at(word);
-    return label == nullptr ? word : label->parent_id.load_relaxed(); // ordered by the above
 }
 
 // Copies the text, with its zero byte. False: it was being changed. Threads: any.

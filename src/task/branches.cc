@@ -8,6 +8,8 @@
 // another cannot keep the worker.
 #include "base/assert.h"
 #include "base/random.h"
+#include "base/text_writer.h"
+#include "task/label.h"
 #include "task/run.h"
 #include "task/task.h"
 #include "task/task_local.h"
@@ -19,6 +21,7 @@
 #include <rt/spawn.h>
 
 #include <new>
+#include <string_view>
 #include <utility>
 
 namespace rt::detail {
@@ -82,10 +85,31 @@ task_header* branch_group::add_frame(void* frame, site at) noexcept {
     return branch;
 }
 
+// A group's lists belong to the task of the scope's body. Code in no task (a closure of
+// rt::blocking that the body waits for) is let through.
+void branch_group::forbid_others(const char* what) const noexcept {
+    const context& self = this_thread;
+    const task_header* const running = whole_of(self.task != nullptr ? self.task : self.in_place);
+    if (running == nullptr || whole == nullptr || running == whole) [[likely]] {
+        return;
+    }
+    base::text_buffer<768> who; // of the 1024 bytes that fatal() writes
+    rt::tasks::write_task(who, running);
+    const std::string_view text = who.view();
+    base::fatal(
+        "%s by %.*s, which is not the body of the scope: a child that has children opens a scope "
+        "of its own",
+        what,
+        static_cast<int>(text.size()),
+        text.data()
+    );
+}
+
 template<typename How>
 rt::abort_handle branch_group::make_child(
     void* frame, scheduler_base* scheduler, How how, drop_function drop
 ) noexcept {
+    forbid_others("rt::scope::spawn");
     void* const block = frame == nullptr ? nullptr : allocate_frame(sizeof(group_child));
     if (block == nullptr) {
         return {};
@@ -246,6 +270,7 @@ void branch_group::end_child(task_header* child) noexcept {
 // ---- waits for the children ---------------------------------------------------------------------
 
 void branch_group::add_joiner(group_joiner& joiner) noexcept {
+    forbid_others("rt::scope::join");
     joiner.next = std::exchange(joiners_, &joiner);
 }
 

@@ -163,6 +163,7 @@ private:
     template<typename How>
     [[nodiscard]] rt::abort_handle
     make_child(void* frame, scheduler_base* scheduler, How how, drop_function drop) noexcept;
+    void forbid_others(const char* what) const noexcept;
     bool suspend(void* self) noexcept;
     void heed(std::uint64_t state) noexcept;
     void ask_members() noexcept;

@@ -16,7 +16,9 @@
 #include <rt/detail/inbox.h>
 #include <rt/join_set.h>
 
+#include <memory>
 #include <new>
+#include <utility>
 
 namespace rt::detail {
 namespace {
@@ -71,15 +73,22 @@ void discard_all(join_set_core& core, task_header* list) noexcept {
     }
 }
 
-void release_core(join_set_core* core) noexcept {
-    // acq_rel: the last one sees all pushes.
-    if (core->references.sub_acq_rel(1) != 1) {
-        return;
-    }
+// Gives up one reference. True: it was the last.
+[[nodiscard]] bool release_reference(join_set_core* core) noexcept {
+    return core->references.sub_acq_rel(1) == 1; // acq_rel: the last one sees all pushes
+}
+
+void take_apart(join_set_core* core) noexcept {
     discard_all(*core, core->taken);
     discard_all(*core, core->ended.take());
     std::destroy_at(core);
     deallocate_frame(core, sizeof(join_set_core));
+}
+
+void release_core(join_set_core* core) noexcept {
+    if (release_reference(core)) {
+        take_apart(core);
+    }
 }
 
 // Called by the worker that ended the member.
@@ -87,7 +96,13 @@ void on_member_ended(completion_listener* listener, task_header* task) noexcept 
     join_set_core* const core = static_cast<member_node*>(listener)->core;
     // Last: whoever joins one member is likely to join the others next.
     core->ended.push(task, inbox::wake_order::last);
-    release_core(core);
+    if (release_reference(core)) {
+        // The set was dropped meanwhile. The task goes with it, while the thread is in its turn:
+        // the destructors of what other members have left must not take it for their own.
+        task_header* const ended = std::exchange(this_thread.task, nullptr);
+        take_apart(core);
+        this_thread.task = ended;
+    }
 }
 
 // The join handle's side of a member that the node stands for.

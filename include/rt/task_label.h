@@ -57,4 +57,9 @@ private:
 /// block of the pool the first time.
 RT_API bool set_task_label(std::string_view text) noexcept;
 
+/// The label of the task that the calling code belongs to, of which set_task_label would change it:
+/// for the program's own lines of log, which then say what dumps show. None outside of a task.
+/// Threads: the one that runs the task, rt::block_in_place included. Takes no lock.
+[[nodiscard]] RT_API task_label current_task_label() noexcept;
+
 } // namespace rt

@@ -115,12 +115,24 @@ void free_labelled(task_header* task) noexcept {
 } // namespace rt::tasks
 
 namespace rt {
+namespace {
+
+// The task, as dumps show it, that the calling code belongs to; null if none.
+detail::task_header* current_task() noexcept {
+    const detail::context& self = detail::this_thread;
+    return detail::whole_of(self.task != nullptr ? self.task : self.in_place);
+}
+
+} // namespace
 
 bool set_task_label(std::string_view text) noexcept {
-    const detail::context& self = detail::this_thread;
-    detail::task_header* const running = self.task != nullptr ? self.task : self.in_place;
-    return running != nullptr &&
-        tasks::set_label(detail::whole_of(running), detail::cut_label(text));
+    detail::task_header* const task = current_task();
+    return task != nullptr && tasks::set_label(task, detail::cut_label(text));
+}
+
+task_label current_task_label() noexcept {
+    const detail::task_header* const task = current_task();
+    return task == nullptr ? task_label() : tasks::label_of(task);
 }
 
 } // namespace rt

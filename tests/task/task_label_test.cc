@@ -210,6 +210,18 @@ task<void> waits(std::string* seen) {
     co_await rt::sleep(24h);
 }
 
+task<void> asks_for_its_label() {
+    cr_assert(rt::current_task_label().is_empty());
+    const auto asks = []() -> task<std::string> {
+        co_return rt::current_task_label().text();
+    };
+    cr_assert_eq(co_await rt::spawn({.label = "connection"}, asks), "connection");
+    cr_assert(rt::set_task_label("of the task"));
+    const auto [first, second] = co_await rt::join(rt::shield(asks()), asks());
+    cr_assert(first == "of the task" && second == first);
+    cr_assert(co_await rt::blocking([] { return rt::current_task_label().is_empty(); }));
+}
+
 task<void> closures_are_in_none() {
     cr_assert_not(co_await rt::blocking([] { return rt::set_task_label("closure"); }));
     cr_assert_not(co_await rt::spawn_blocking([] { return rt::set_task_label("closure"); }));
@@ -230,6 +242,7 @@ task<void> destructors_are_in_one() {
 task<void> blocks_in_place() {
     cr_assert(rt::block_in_place([] { return rt::set_task_label("in place"); }));
     cr_assert_eq(own_label(), "in place");
+    cr_assert_eq(text_of(rt::block_in_place(&rt::current_task_label)), "in place");
     co_return;
 }
 
@@ -345,6 +358,11 @@ Test(task_label, is_changed_by_the_running_task) {
 
 Test(task_label, a_branch_labels_the_task_that_it_is_a_part_of) {
     rt::test::on_each_flavor_run(branches_label_their_task);
+}
+
+Test(task_label, can_be_asked_for_by_the_running_task) {
+    cr_assert(rt::current_task_label().is_empty());
+    rt::test::on_each_flavor_run(asks_for_its_label);
 }
 
 Test(task_label, code_that_is_in_no_task_sets_none) {

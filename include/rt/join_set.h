@@ -11,6 +11,7 @@
 //     }
 //
 // Members may be bound to a worker, as by rt::spawn_on and rt::spawn_local: fetches.spawn_on(2, f).
+// They may be closures that block, as of rt::spawn_blocking: fetches.spawn_blocking(f).
 //
 // Dropping the set aborts its members and does not wait for them, nor reports what they threw; for
 // children that must be gone when a block ends see rt/scope.h.
@@ -22,12 +23,14 @@
 #include <rt/detail/config.h>
 #include <rt/detail/header.h>
 #include <rt/detail/result_slot.h>
+#include <rt/detail/spawned_blocking.h>
 #include <rt/detail/spawner.h>
 #include <rt/detail/suspend.h>
 #include <rt/join.h>
 #include <rt/spawn.h>
 #include <rt/task.h>
 
+#include <concepts>
 #include <coroutine>
 #include <cstddef>
 #include <type_traits>
@@ -120,6 +123,24 @@ public:
     join_set(join_set &&) noexcept = default;
     join_set& operator=(join_set&&) noexcept = default;
 
+    /// Starts function() as a member, on a thread of the calling thread's blocking pool: see
+    /// rt/spawn_blocking.h. The handle has id 0 if there was no memory.
+    template<typename F>
+    requires detail::blocking_function<std::decay_t<F>> rt::abort_handle spawn_blocking(
+        F && function, detail::site at = detail::site::current()
+    ) {
+        return start_blocking(std::forward<F>(function), detail::titled(at));
+    }
+    template<typename F>
+    requires detail::blocking_function<std::decay_t<F>>
+    [[gnu::always_inline]] rt::abort_handle spawn_blocking(
+        const spawn_options& options, F&& function
+    ) {
+        return detail::with_options(options, [&](auto how) {
+            return start_blocking(std::forward<F>(function), how);
+        });
+    }
+
     /// Waits for the next member to end and yields its finished handle, for take() and id(); an
     /// empty handle when the set has no members. Takes a unit of the budget.
     /// Threads: one task at a time. Cancel: safe; nothing is lost.
@@ -187,6 +208,29 @@ private:
         static_cast<void>(body.release());
         rt::abort_handle handle(member);
         member->scheduler->schedule_new(member);
+        return handle;
+    }
+
+    template<typename F, typename How>
+    rt::abort_handle start_blocking(F && function, How how) {
+        static_assert(
+            std::same_as<std::invoke_result_t<std::decay_t<F>&>, T>,
+            "what the function returns is not what the members of this set yield"
+        );
+        const detail::blocking_target target = detail::current_blocking_target_or_fatal(
+            "rt::join_set::spawn_blocking", detail::site_of(how)
+        );
+        auto* const member = detail::prepare_blocking(
+            target,
+            std::forward<F>(function),
+            detail::site_of(how),
+            [&](void* frame) { return add(target.scheduler, frame, how); }
+        );
+        if (member == nullptr) [[unlikely]] {
+            return {};
+        }
+        rt::abort_handle handle(member->task);
+        member->submit();
         return handle;
     }
 

@@ -326,3 +326,51 @@ Test(join_set, a_join_next_that_is_cancelled_loses_nothing) {
         cr_assert_eq(runtime.block_on(selects_join_next(300)), 300);
     });
 }
+
+// ---- closures that block ------------------------------------------------------------------------
+
+namespace {
+
+task<void> joins_closures_and_tasks() {
+    rt::join_set<int> set;
+    cr_assert_neq(set.spawn_blocking([] { return 1; }).id(), 0U);
+    set.spawn_blocking({.name = "compress"}, [] { return 2; });
+    set.spawn(value, 3);
+    std::vector<int> values = co_await set.join_all();
+    std::ranges::sort(values);
+    cr_assert((values == std::vector{1, 2, 3}));
+
+    set.spawn_blocking([]() -> int { throw std::runtime_error("a closure failed"); });
+    rt::join_handle<int> failed = co_await set.join_next();
+    cr_assert_throw(failed.take(), std::runtime_error);
+    cr_assert(set.is_empty());
+}
+
+// One that runs is waited for by the end of the runtime only; one that waits is withdrawn.
+task<void> drops_closures(census* counted) {
+    {
+        rt::join_set<member> set;
+        for (int i = 0; i < 20; ++i) {
+            set.spawn_blocking([one = member(*counted)] { return one; });
+        }
+        set.abort_all();
+        while (rt::join_handle<member> ended = co_await set.join_next()) {
+            ended.detach();
+        }
+        set.spawn_blocking([one = member(*counted)] { return one; });
+    }
+    while (counted->live.load_acquire() != 0) {
+        co_await rt::yield();
+    }
+}
+
+} // namespace
+
+Test(join_set, closures_that_block_are_members_like_others) {
+    on_each_flavor([](rt::runtime& runtime) {
+        runtime.block_on(joins_closures_and_tasks());
+        census counted;
+        runtime.block_on(drops_closures(&counted));
+        cr_assert_eq(counted.live.load_relaxed(), 0);
+    });
+}

@@ -138,31 +138,46 @@ private:
     result_slot<value_type> slot_;
 };
 
-template<typename F, typename How>
-requires blocking_function<std::decay_t<F>> join_handle < std::invoke_result_t < std::decay_t<F>
-& >> launch_blocking(const blocking_target& target, F&& function, How how) {
+// The task of a closure, whose header make_task(frame) makes. Null: no memory. What it is submitted
+// by may be its end: whoever wants something of it takes it before.
+template<typename F, typename MakeTask>
+requires blocking_function<std::decay_t<F>> spawned_closure<std::decay_t<F>>
+*prepare_blocking(const blocking_target& target, F&& function, site at, MakeTask make_task) {
     using frame = spawned_closure<std::decay_t<F>>;
     static_assert(alignof(frame) <= 16, "a closure with such an alignment: allocate it yourself");
     void* const memory = allocate_frame(sizeof(frame));
     if (memory == nullptr) [[unlikely]] {
-        return {};
+        return nullptr;
     }
     frame* made = nullptr;
     try {
-        made = ::new (memory) frame(std::forward<F>(function), site_of(how));
+        made = ::new (memory) frame(std::forward<F>(function), at);
     } catch (...) {
         deallocate_frame(memory, sizeof(frame));
         throw;
     }
     frame_image* const image = made;
-    task_header* const header = create_task(image, target.scheduler, how);
+    task_header* const header = make_task(image);
     if (header == nullptr) [[unlikely]] {
         frame::destroy_frame(image);
-        return {};
+        return nullptr;
     }
     made->start(target, header);
-    join_handle<typename frame::value_type> handle(header);
-    made->submit(); // which may be its end
+    return made;
+}
+
+template<typename F, typename How>
+requires blocking_function<std::decay_t<F>> join_handle < std::invoke_result_t < std::decay_t<F>
+& >> launch_blocking(const blocking_target& target, F&& function, How how) {
+    auto* const made =
+        prepare_blocking(target, std::forward<F>(function), site_of(how), [&](void* frame) {
+            return create_task(frame, target.scheduler, how);
+        });
+    if (made == nullptr) [[unlikely]] {
+        return {};
+    }
+    join_handle<std::invoke_result_t<std::decay_t<F>&>> handle(made->task);
+    made->submit();
     return handle;
 }
 

@@ -4,8 +4,8 @@
 // cold: a runtime that wants either has hooks, all of which may be empty.
 //
 // How long the task was ready is read from its header, where whoever made it ready has left the
-// time (note_ready); it is known before the turn, so both hooks around it are told. What is left of
-// a turn after one inside of it has none.
+// time (note_ready). It is known before the turn, as the label is, so both hooks around it are told
+// the same. What is left of a turn after one inside of it has no latency, and the label of then.
 //
 // The hooks are called with no task running, as those of threads are: what they spawn has no
 // parent. They stand outside of the probes' interval, and of what is measured. A turn is one sample
@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "metrics/worker_counters.h"
+#include "task/label.h"
 
 #include <rt/hooks.h>
 #include <rt/join.h>
@@ -34,9 +35,10 @@ void call_after(const rt::hooks& hooks, const task_info& info) noexcept {
     detail::call_hook(hooks.on_after_task_poll, info, detail::hook_kind::after_task_poll);
 }
 
-// The latency that the hooks around the current turn are told.
 using latency = std::optional<std::chrono::nanoseconds>;
-constinit thread_local latency current_latency;
+
+// What the hooks around the current turn are told.
+constinit thread_local task_info* current_info = nullptr;
 
 // For a task whose turn begins.
 latency measure_latency(const task_header* task) noexcept {
@@ -73,8 +75,9 @@ void run_hooked(task_header* task) noexcept {
     // After the turn the task may be elsewhere, or its header that of another one.
     const rt::hooks& hooks = *task->scheduler->hooks;
     task_info info = detail::info_of(task);
-    const latency outer = current_latency; // of a turn of another runtime, inside of which this is
-    info.schedule_latency = current_latency = measure_latency(task);
+    info.schedule_latency = measure_latency(task);
+    // The outer one: of the turn inside of which this is, or of one of another runtime.
+    task_info* const outer = std::exchange(current_info, &info);
     call_before(hooks, info);
     metrics::worker_counters* const mine = measured();
     if (mine != nullptr) {
@@ -84,20 +87,20 @@ void run_hooked(task_header* task) noexcept {
     if (mine != nullptr) {
         mine->poll_times->record(base::ticks_to_ns(ticks_since(mine->poll_started)));
     }
-    info.schedule_latency = std::exchange(current_latency, outer);
+    current_info = outer;
     call_after(hooks, info);
 }
 
 void run_nested_hooked(task_header* outer, task_header* task) noexcept {
     const rt::hooks& hooks = *outer->scheduler->hooks;
-    task_info info = detail::info_of(outer);
-    info.schedule_latency = current_latency;
+    task_info& info = *current_info;
     detail::this_thread.task = nullptr;
     metrics::worker_counters* const mine = measured();
     const std::uint64_t spent = mine != nullptr ? ticks_since(mine->poll_started) : 0;
     call_after(hooks, info);
+    info.label = label_of(outer); // the turn may have changed it; afterwards it may be elsewhere
+    info.schedule_latency = std::nullopt;
     run(task);
-    info.schedule_latency = current_latency = std::nullopt;
     call_before(hooks, info);
     if (mine != nullptr) {
         mine->poll_started = base::ticks() - spent;

@@ -103,6 +103,12 @@ rt::task<void> nothing() {
     co_return;
 }
 
+// Where one worker alone runs the child inside of this turn.
+rt::task<void> relabels_and_joins() {
+    rt::set_task_label("two");
+    co_await rt::spawn(nothing);
+}
+
 rt::task<void> sleep_long() {
     co_await rt::sleep(1h);
 }
@@ -140,25 +146,28 @@ rt::task<void> begin_and_sleep_long(rt::atomic<int>* begun) {
 
 } // namespace
 
+// In one turn and in two; a turn inside of one ends its first piece.
 Test(hooks, a_label_is_told_as_it_was_before_the_turn) {
-    turn_log log;
-    rt::config config = single();
-    log.install(config);
-    rt::block_on(config, []() -> rt::task<void> {
-        rt::spawn({.label = "one"}, relabels).detach();
-        co_await rt::yield();
-        co_await rt::yield();
-    }());
-    std::string labels;
-    for (const turn_log::event& each : log.seen) {
-        if (!each.task.label.is_empty()) {
-            labels += each.task.label.text();
-            labels += each.what == turn_log::kind::before ? "( "
-                : each.what == turn_log::kind::after      ? ") "
-                                                          : ". ";
+    for (const auto body : {relabels, relabels_and_joins}) {
+        turn_log log;
+        rt::config config = single();
+        log.install(config);
+        rt::block_on(config, [](auto labelled) -> rt::task<void> {
+            rt::spawn({.label = "one"}, labelled).detach();
+            co_await rt::yield();
+            co_await rt::yield();
+        }(body));
+        std::string labels;
+        for (const turn_log::event& each : log.seen) {
+            if (!each.task.label.is_empty()) {
+                labels += each.task.label.text();
+                labels += each.what == turn_log::kind::before ? "( "
+                    : each.what == turn_log::kind::after      ? ") "
+                                                              : ". ";
+            }
         }
+        cr_assert_str_eq(labels.c_str(), "one( one) two( two. two) ");
     }
-    cr_assert_str_eq(labels.c_str(), "one( one) two( two. two) ");
 }
 
 Test(hooks, b078_poll_hooks_are_called_around_each_turn) {

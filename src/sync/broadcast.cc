@@ -20,6 +20,8 @@ namespace {
 // not stop the senders meanwhile.
 constexpr std::uint64_t steps_per_lock = 64;
 
+constexpr char broadcast_receiver_text[] = "an rt::broadcast::receiver";
+
 } // namespace
 
 broadcast_core* broadcast_core::create(std::uint64_t capacity) noexcept {
@@ -166,7 +168,7 @@ bool broadcast_wait::enroll(sync_wait* waiter) noexcept {
     if (core->has_news(self->position_)) {
         return false;
     }
-    self->use_.begin();
+    self->use_.begin_alone(broadcast_receiver_text);
     core->waiters_.push_back(waiter);
     return true;
 }

@@ -17,6 +17,22 @@ void gone_in_use(const char* what) noexcept {
     );
 }
 
+void waited_twice(const char* what) noexcept {
+    base::fatal(
+        "two tasks, or two parts of one, wait at the same time on %s, but it has one waiter at a "
+        "time: let one of them wait, and tell the other",
+        what
+    );
+}
+
+void received_elsewhere(const char* what) noexcept {
+    base::fatal(
+        "what a task waited for on %s was received by another task, or another part of the same, "
+        "before it went on: receive in one place at a time",
+        what
+    );
+}
+
 void no_channel(const char* call) noexcept {
     base::fatal(
         "%s of an end that was moved from, or was never part of a channel: call it before the "

@@ -20,8 +20,6 @@ namespace {
 
 constexpr std::uint32_t pooled_alignment = 16; // what allocate_frame gives
 
-constexpr char mpsc_receiver_text[] = "an rt::mpsc::receiver";
-
 } // namespace
 
 // ---- life ---------------------------------------------------------------------------------------
@@ -109,7 +107,7 @@ void mpsc_core::orphan() noexcept {
         if (before == published) {
             values_.destroy(cell);
         } else if (before == awaited) [[unlikely]] {
-            gone_in_use(mpsc_receiver_text);
+            gone_in_use(receiver_text);
         }
         cell = following(cell);
         --left;
@@ -121,7 +119,7 @@ void mpsc_core::refuse(bool is_gone) noexcept {
     {
         const sync_guard hold(lock_);
         if (is_gone && receiver_ != nullptr) [[unlikely]] {
-            gone_in_use(mpsc_receiver_text);
+            gone_in_use(receiver_text);
         }
         is_closed_ = true;
         is_gone_ = is_gone;

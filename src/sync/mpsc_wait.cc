@@ -5,8 +5,7 @@
 //
 // Threads: any. enroll runs on the thread of the task that waits (or is the thread that waits),
 // cancel on a worker that owns the task, refill on whichever thread has made room.
-#include "base/assert.h"
-
+#include <rt/detail/channel_end.h>
 #include <rt/detail/mpsc_core.h>
 
 #include <utility>
@@ -141,7 +140,7 @@ bool mpsc_core::enroll_receiver(mpsc_receive_wait* waiter) noexcept {
                 return false;
             }
             if (receiver_ != nullptr) {
-                base::fatal("two tasks receive from one rt::mpsc::receiver at the same time");
+                waited_twice(receiver_text); // rule 6
             }
             waiter->cell_ = nullptr;
             receiver_ = waiter; // rule 2
@@ -150,11 +149,22 @@ bool mpsc_core::enroll_receiver(mpsc_receive_wait* waiter) noexcept {
         if (head_left_ == 0) {
             continue; // in the next block, which front() enters; not under the lock
         }
+        // relaxed: `awaited` was set by this receiver, in a wait that has not ended.
+        if (head_cell_->state.load_relaxed() == awaited) [[unlikely]] {
+            waited_twice(receiver_text); // rule 6
+        }
         waiter->cell_ = head_cell_;
         cell_waiter_ = waiter;
         std::uint32_t seen = empty;
         // release: pairs with publish, of cell_waiter_; acquire, of the value, if it was published.
         return head_cell_->state.cas_strong_acq_rel(seen, awaited);
+    }
+}
+
+void mpsc_core::check_end() noexcept {
+    const sync_guard hold(lock_);
+    if (!is_finished_locked()) [[unlikely]] {
+        received_elsewhere(receiver_text);
     }
 }
 

@@ -24,10 +24,10 @@ bool oneshot_core::publish() noexcept {
         if ((word & refused) != 0) {
             return false;
         }
-        // release: pairs with is_settled and take_value; acquire: with set_unless, of receiver_.
+        // release: pairs with is_settled and take_value; acquire: with enroll, of receiver_.
     } while (!word_.cas_weak_acq_rel(word, word | has_value | sender_gone));
     if ((word & sender_waits) != 0) [[unlikely]] {
-        gone_in_use(oneshot_sender_text); // rule 5
+        gone_in_use(oneshot_sender_text); // rule 6
     }
     if ((word & receiver_waits) != 0) {
         sync_wait::wake(receiver_); // rule 2
@@ -36,11 +36,11 @@ bool oneshot_core::publish() noexcept {
 }
 
 void oneshot_core::drop_sender() noexcept {
-    // release: pairs with is_settled; acquire: with set_unless, and with drop_receiver (rule 1).
+    // release: pairs with is_settled; acquire: with enroll, and with drop_receiver (rule 1).
     const std::uint32_t word = word_.or_acq_rel(sender_gone);
     RT_DEBUG_ASSERT((word & sender_gone) == 0);
     if ((word & (refused | sender_waits)) == sender_waits) [[unlikely]] {
-        gone_in_use(oneshot_sender_text); // rule 5
+        gone_in_use(oneshot_sender_text); // rule 6
     }
     if ((word & receiver_gone) != 0) {
         destroy_(this, false);
@@ -50,7 +50,7 @@ void oneshot_core::drop_sender() noexcept {
 }
 
 void oneshot_core::refuse() noexcept {
-    // release: pairs with is_refused; acquire: with set_unless, of sender_.
+    // release: pairs with is_refused; acquire: with enroll, of sender_.
     const std::uint32_t word = word_.or_acq_rel(refused);
     if ((word & (refused | sender_waits)) == sender_waits) {
         sync_wait::wake(sender_); // rule 3
@@ -64,7 +64,7 @@ void oneshot_core::drop_receiver() noexcept {
         word = word_.or_acq_rel(receiver_gone | refused);
         if ((word & sender_gone) == 0) {
             if ((word & receiver_waits) != 0) [[unlikely]] {
-                gone_in_use(oneshot_receiver_text); // rule 5
+                gone_in_use(oneshot_receiver_text); // rule 6
             }
             if ((word & (refused | sender_waits)) == sender_waits) {
                 sync_wait::wake(sender_); // rule 3
@@ -75,25 +75,32 @@ void oneshot_core::drop_receiver() noexcept {
     destroy_(this, (word & has_value) != 0);
 }
 
-bool oneshot_core::set_unless(std::uint32_t own, std::uint32_t stop) noexcept {
+bool oneshot_core::enroll(
+    sync_wait*& place, sync_wait* waiter, std::uint32_t own, std::uint32_t stop
+) noexcept {
     std::uint32_t word = word_.load_relaxed();
-    do {
-        if ((word & stop) != 0) {
-            return false;
-        }
+    if ((word & (own | stop)) == own) [[unlikely]] {
+        // Rule 5. relaxed: the bit is this end's own, which was given to this thread with it.
+        waited_twice(own == receiver_waits ? oneshot_receiver_text : oneshot_sender_text);
+    }
+    while ((word & stop) == 0) {
+        place = waiter; // which nobody reads as long as the bit is clear
         // release: pairs with the acquire of who sets `stop` and reads the waiter.
-    } while (!word_.cas_weak_acq_rel(word, word | own));
-    return true;
+        if (word_.cas_weak_acq_rel(word, word | own)) {
+            return true;
+        }
+    }
+    return false;
 }
 
-bool oneshot_core::clear_unless(std::uint32_t own, std::uint32_t stop) noexcept {
+bool oneshot_core::withdraw(std::uint32_t own, std::uint32_t stop) noexcept {
     std::uint32_t word = word_.load_relaxed();
-    do {
-        if ((word & stop) != 0) {
-            return false;
+    while ((word & stop) == 0) {
+        if (word_.cas_weak_acq_rel(word, word & ~own)) {
+            return true;
         }
-    } while (!word_.cas_weak_acq_rel(word, word & ~own));
-    return true;
+    }
+    return false;
 }
 
 const sync_wait_type oneshot_receive_wait::wait_type{&enroll, &withdraw, wait_kind::oneshot};
@@ -103,13 +110,14 @@ bool oneshot_receive_wait::enroll(sync_wait* waiter) noexcept {
     if (core == nullptr) {
         return false;
     }
-    core->receiver_ = waiter;
-    return core->set_unless(oneshot_core::receiver_waits, oneshot_core::sender_gone);
+    return core->enroll(
+        core->receiver_, waiter, oneshot_core::receiver_waits, oneshot_core::sender_gone
+    );
 }
 
 wait_node::cancel_result oneshot_receive_wait::withdraw(wait_node* node) noexcept {
     oneshot_core* const core = static_cast<oneshot_receive_wait*>(node)->core();
-    return core->clear_unless(oneshot_core::receiver_waits, oneshot_core::sender_gone)
+    return core->withdraw(oneshot_core::receiver_waits, oneshot_core::sender_gone)
         ? cancel_result::detached
         : cancel_result::in_flight;
 }
@@ -121,13 +129,12 @@ bool oneshot_closed_wait::enroll(sync_wait* waiter) noexcept {
     if (core == nullptr) {
         return false;
     }
-    core->sender_ = waiter;
-    return core->set_unless(oneshot_core::sender_waits, oneshot_core::refused);
+    return core->enroll(core->sender_, waiter, oneshot_core::sender_waits, oneshot_core::refused);
 }
 
 wait_node::cancel_result oneshot_closed_wait::withdraw(wait_node* node) noexcept {
     oneshot_core* const core = static_cast<oneshot_closed_wait*>(node)->core();
-    return core->clear_unless(oneshot_core::sender_waits, oneshot_core::refused)
+    return core->withdraw(oneshot_core::sender_waits, oneshot_core::refused)
         ? cancel_result::detached
         : cancel_result::in_flight;
 }

@@ -33,7 +33,8 @@
 //         is claimed any more then. So a value never outlives its receiver: it may hold the sender
 //         of a reply that somebody waits for.
 // Rule 6. A receiver that leaves while it waits itself, and a last sender that does while senders
-//         wait, end the program.
+//         wait, end the program. So does a receiver that waits twice, and one whose wait has ended
+//         but finds nothing, though the stream goes on.
 //
 // Rejected: a lock-free claim. It would save no read-modify-write (the lock is one, the claim would
 // be one), and the reclaiming of blocks would need a protocol of its own.
@@ -270,6 +271,9 @@ public:
     enum class sight : std::uint8_t { value, none_now, none_ever };
     [[nodiscard]] sight try_front() noexcept;
 
+    // After a wait that found nothing: rule 6.
+    [[gnu::cold]] void check_end() noexcept;
+
     // Threads: any; as of a moment ago.
     [[nodiscard]] std::uint64_t size() noexcept;
     [[nodiscard]] std::uint64_t room() noexcept;
@@ -282,6 +286,7 @@ private:
     friend class mpsc_closed_wait;
 
     enum cell_state : std::uint32_t { empty, published, awaited, orphaned };
+    static constexpr char receiver_text[] = "an rt::mpsc::receiver"; // for rule 6
 
     mpsc_core(std::uint64_t capacity, const mpsc_values& values) noexcept;
     ~mpsc_core();

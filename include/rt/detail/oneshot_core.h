@@ -19,7 +19,8 @@
 // Rule 3. Who sets refused first and sees sender_waits wakes the sender, once, likewise.
 // Rule 4. A waiter gives up by clearing its bit, and can no more do so once sender_gone, or refused
 //         for the sender, is set: its wake-up is in flight.
-// Rule 5. An end that goes while its own waiter's bit is set, and nobody has woken that one, ends
+// Rule 5. An end has one waiter at a time: who finds its bit set ends the program.
+// Rule 6. An end that goes while its own waiter's bit is set, and nobody has woken that one, ends
 //         the program: the waiter refers to the state, which the other end may free from then on.
 //
 // Lock-free, because this is four words of memory per request of a server; the lock would be a
@@ -83,9 +84,11 @@ private:
         sender_waits = 32,
     };
 
-    // Sets `own` for a waiter unless `stop` is set. False: it is.
-    [[nodiscard]] bool set_unless(std::uint32_t own, std::uint32_t stop) noexcept;
-    [[nodiscard]] bool clear_unless(std::uint32_t own, std::uint32_t stop) noexcept;
+    // Notes `waiter` at `place` and sets `own`, its bit, unless `stop` is set. False: it is.
+    [[nodiscard]] bool
+    enroll(sync_wait*& place, sync_wait* waiter, std::uint32_t own, std::uint32_t stop) noexcept;
+    // Rule 4. False: `stop` is set.
+    [[nodiscard]] bool withdraw(std::uint32_t own, std::uint32_t stop) noexcept;
 
     atomic<std::uint32_t> word_{0};
     destroy_function destroy_;

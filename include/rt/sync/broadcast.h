@@ -62,7 +62,11 @@ public:
         using broadcast_wait::await_suspend;
         received<T> await_resume() {
             this->end_use();
-            return target_.try_recv();
+            received<T> got = target_.try_recv();
+            if (!got && got.error().is_empty()) [[unlikely]] {
+                detail::received_elsewhere(name);
+            }
+            return got;
         }
 
     private:
@@ -95,9 +99,10 @@ public:
     }
 
     /// Waits for the next value.
-    /// Requires: awaited in a task. Threads: any. Cancel: safe; the value can still be received.
-    /// Errors: is_lagged() when values were lost, is_closed() when there will be no more. Throws
-    /// what the copy constructor of T throws; the value counts as received then.
+    /// Requires: awaited in a task; one at a time, and nothing else is received meanwhile. Threads:
+    /// any. Cancel: safe; the value can still be received. Errors: is_lagged() when values were
+    /// lost, is_closed() when there will be no more. Throws what the copy constructor of T throws;
+    /// the value counts as received then.
     receive_awaiter recv() noexcept { return receive_awaiter(*this); }
 
     /// The next value if there is one. Errors: is_empty() when there is none now; as for recv.

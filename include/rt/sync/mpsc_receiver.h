@@ -39,7 +39,9 @@ public:
     public:
         using mpsc_receive_wait::await_ready;
         using mpsc_receive_wait::await_suspend;
-        result<T> await_resume() noexcept { return take(core()); }
+        // In line, both: with a call on its cold path it is too much for the compiler's measure,
+        // and a receive would cost a tenth more instructions.
+        [[gnu::always_inline]] result<T> await_resume() noexcept { return take(core()); }
 
     private:
         friend class receiver;
@@ -80,8 +82,8 @@ public:
     }
 
     /// Waits for a value.
-    /// Requires: awaited in a task; one task at a time. Threads: any. Cancel: safe; no value is
-    /// lost. Errors: errc::closed when there will be no more.
+    /// Requires: awaited in a task; one at a time, and nothing else is received meanwhile. Threads:
+    /// any. Cancel: safe; no value is lost. Errors: errc::closed when there will be no more.
     receive_awaiter recv() noexcept { return receive_awaiter(core_); }
 
     /// Waits for a value, and appends to `into` what is there, at most `limit` values. The number
@@ -137,9 +139,12 @@ private:
     explicit receiver(detail::mpsc_core* core) noexcept
         : core_(core) {}
 
-    static result<T> take(detail::mpsc_core* core) noexcept {
+    [[gnu::always_inline]] static result<T> take(detail::mpsc_core* core) noexcept {
         detail::mpsc_cell* const cell = core == nullptr ? nullptr : core->front();
-        if (cell == nullptr) {
+        if (cell == nullptr) [[unlikely]] {
+            if (core != nullptr) {
+                core->check_end();
+            }
             return failure(errc::closed, "mpsc receive");
         }
         T* const value = value_access::of(cell);
@@ -164,6 +169,9 @@ private:
         while (core != nullptr && taken.count < limit) {
             detail::mpsc_cell* const cell = core->front();
             if (cell == nullptr) {
+                if (taken.count == 0) {
+                    core->check_end();
+                }
                 break;
             }
             T* const value = value_access::of(cell);

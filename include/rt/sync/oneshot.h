@@ -83,7 +83,7 @@ public:
     }
 
     /// Waits until the receiver is dropped or closed. Cancel: safe.
-    /// Requires: awaited in a task; the sender stays where it is meanwhile.
+    /// Requires: awaited in a task; one at a time; the sender stays where it is meanwhile.
     [[nodiscard("nothing is waited for until this is awaited")]] detail::oneshot_closed_wait
     closed() noexcept {
         return detail::oneshot_closed_wait(state_);
@@ -139,8 +139,9 @@ public:
     }
 
     /// Waits for the value: `co_await rx`, or by name. The receiver stays where it is meanwhile.
-    /// Requires: awaited in a task. Threads: any. Cancel: safe; the value stays in the channel.
-    /// Errors: errc::closed when the sender was dropped unsent, or the value was taken before.
+    /// Requires: awaited in a task; one at a time. Threads: any. Cancel: safe; the value stays in
+    /// the channel. Errors: errc::closed when the sender was dropped unsent, or the value was taken
+    /// before.
     receive_awaiter recv() noexcept { return receive_awaiter(state_); }
     receive_awaiter operator co_await() & noexcept { return receive_awaiter(state_); }
     receive_awaiter operator co_await() && noexcept { return receive_awaiter(state_); }

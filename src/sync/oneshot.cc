@@ -44,7 +44,7 @@ void oneshot_core::drop_sender() noexcept {
     }
     if ((word & receiver_gone) != 0) {
         destroy_(this, false);
-    } else if ((word & receiver_waits) != 0) {
+    } else if ((word & (refused | receiver_waits)) == receiver_waits) {
         sync_wait::wake(receiver_); // rule 2
     }
 }
@@ -55,6 +55,9 @@ void oneshot_core::refuse() noexcept {
     if ((word & (refused | sender_waits)) == sender_waits) {
         sync_wait::wake(sender_); // rule 3
     }
+    if ((word & (settled | receiver_waits)) == receiver_waits) {
+        sync_wait::wake(receiver_); // rule 2
+    }
 }
 
 void oneshot_core::drop_receiver() noexcept {
@@ -63,7 +66,7 @@ void oneshot_core::drop_receiver() noexcept {
         // release: pairs with drop_sender (rule 1) and is_refused; acquire: with both ends' last.
         word = word_.or_acq_rel(receiver_gone | refused);
         if ((word & sender_gone) == 0) {
-            if ((word & receiver_waits) != 0) [[unlikely]] {
+            if ((word & (refused | receiver_waits)) == receiver_waits) [[unlikely]] {
                 gone_in_use(oneshot_receiver_text); // rule 6
             }
             if ((word & (refused | sender_waits)) == sender_waits) {
@@ -95,7 +98,7 @@ bool oneshot_core::enroll(
 
 bool oneshot_core::withdraw(std::uint32_t own, std::uint32_t stop) noexcept {
     std::uint32_t word = word_.load_relaxed();
-    while ((word & stop) == 0) {
+    while ((word & stop) == 0) { // rule 4
         if (word_.cas_weak_acq_rel(word, word & ~own)) {
             return true;
         }
@@ -111,13 +114,13 @@ bool oneshot_receive_wait::enroll(sync_wait* waiter) noexcept {
         return false;
     }
     return core->enroll(
-        core->receiver_, waiter, oneshot_core::receiver_waits, oneshot_core::sender_gone
+        core->receiver_, waiter, oneshot_core::receiver_waits, oneshot_core::settled
     );
 }
 
 wait_node::cancel_result oneshot_receive_wait::withdraw(wait_node* node) noexcept {
     oneshot_core* const core = static_cast<oneshot_receive_wait*>(node)->core();
-    return core->withdraw(oneshot_core::receiver_waits, oneshot_core::sender_gone)
+    return core->withdraw(oneshot_core::receiver_waits, oneshot_core::settled)
         ? cancel_result::detached
         : cancel_result::in_flight;
 }

@@ -5,7 +5,9 @@
 #include "support/test.h"
 #include "sync/waiting.h"
 
+#include <rt/join.h>
 #include <rt/runtime.h>
+#include <rt/select.h>
 #include <rt/sync/oneshot.h>
 #include <rt/time.h>
 
@@ -14,6 +16,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 namespace {
@@ -136,6 +139,44 @@ Test(oneshot, close_keeps_a_value_that_was_sent) {
     rx2.close();
     cr_assert(!tx2.send(1));
     cr_assert(rx2.try_recv().error() == rt::errc::closed);
+}
+
+// The sender is still there, and would have to be dropped before anything else happened.
+Test(oneshot, close_is_the_end_for_the_receiver_too) {
+    run([]() -> rt::task<void> {
+        auto [tx, rx] = rt::oneshot::channel<int>();
+        rx.close();
+        cr_assert(rx.try_recv().error() == rt::errc::closed);
+        cr_assert((co_await rx.recv()).error() == rt::errc::closed);
+        cr_assert((co_await rx.recv()).error() == rt::errc::closed, "it is not used up");
+        cr_assert(tx.is_closed());
+    }());
+    auto [tx, rx] = rt::oneshot::channel<int>();
+    rx.close();
+    cr_assert(rx.blocking_recv().error() == rt::errc::closed);
+    cr_assert(tx.send(1).error() == rt::errc::closed);
+    cr_assert(rx.try_recv().error() == rt::errc::closed);
+}
+
+Test(oneshot, close_by_another_part_of_the_task_ends_the_wait) {
+    for (const bool is_sender_dropped_first : {false, true}) {
+        run([](bool drops) -> rt::task<void> {
+            auto ends = rt::oneshot::channel<int>();
+            const auto got = co_await rt::join(
+                ends.rx.recv(),
+                [](rt::oneshot::ends<int>* of, bool drops_first) -> rt::task<void> {
+                    co_await rt::yield();
+                    if (drops_first) {
+                        of->tx = {};
+                    }
+                    of->rx.close();
+                    of->tx = {};
+                }(&ends, drops)
+            );
+            cr_assert(std::get<0>(got).error() == rt::errc::closed);
+            cr_assert(ends.rx.try_recv().error() == rt::errc::closed);
+        }(is_sender_dropped_first));
+    }
 }
 
 Test(oneshot, try_recv_tells_not_yet_from_never) {

@@ -6,19 +6,21 @@
 //
 //   has_value        set by the sender with sender_gone; cleared by the receiver, then its owner
 //   sender_gone      set once, by the sender's last access: it has sent, or was dropped
-//   refused          set by the receiver: a value would reach nobody
+//   refused          set by the receiver: a value would reach nobody, and none will come
 //   receiver_gone    set once, by the receiver's last access, unless sender_gone is set: then it
 //                    frees the state at once
-//   receiver_waits   receiver_ is valid; set and cleared by the receiver while not sender_gone
+//   receiver_waits   receiver_ is valid; set and cleared by the receiver while neither sender_gone
+//                    nor refused
 //   sender_waits     sender_ is valid; set and cleared by the sender while not refused
 //
 // Rule 1. The second of sender_gone and receiver_gone frees the state; its setter knows, because it
 //         sees the other one.
-// Rule 2. Who sets sender_gone and sees receiver_waits wakes the receiver, once. The task of the
-//         receiver keeps the state alive until then.
+// Rule 2. Who sets the first of sender_gone and refused and sees receiver_waits wakes the receiver,
+//         once: the sender, or another part of the receiver's task. That task keeps the state alive
+//         until then.
 // Rule 3. Who sets refused first and sees sender_waits wakes the sender, once, likewise.
-// Rule 4. A waiter gives up by clearing its bit, and can no more do so once sender_gone, or refused
-//         for the sender, is set: its wake-up is in flight.
+// Rule 4. A waiter gives up by clearing its bit, and can no more do so once refused, or sender_gone
+//         for the receiver, is set: its wake-up is in flight.
 // Rule 5. An end has one waiter at a time: who finds its bit set ends the program.
 // Rule 6. An end that goes while its own waiter's bit is set, and nobody has woken that one, ends
 //         the program: the waiter refers to the state, which the other end may free from then on.
@@ -53,14 +55,15 @@ public:
 
     // Receiver. Whether there is a value or there will be none.
     // acquire: pairs with the release in publish and drop_sender.
-    [[nodiscard]] bool is_settled() const noexcept {
-        return (word_.load_acquire() & sender_gone) != 0;
-    }
+    [[nodiscard]] bool is_settled() const noexcept { return (word_.load_acquire() & settled) != 0; }
     // Whether there is a value; it is the caller's then. REQUIRES: is_settled().
     [[nodiscard]] bool take_value() noexcept {
-        // acquire: pairs with the release in publish. From sender_gone on the word is ours.
+        // acquire: pairs with the release in publish.
         const std::uint32_t word = word_.load_acquire();
-        word_.store_relaxed(word & ~has_value);
+        if ((word & sender_gone) == 0) [[unlikely]] {
+            return false; // the word is the sender's still, which was refused
+        }
+        word_.store_relaxed(word & ~has_value); // relaxed: it is ours
         return (word & has_value) != 0;
     }
     RT_API void refuse() noexcept;
@@ -82,6 +85,7 @@ private:
         receiver_gone = 8,
         receiver_waits = 16,
         sender_waits = 32,
+        settled = sender_gone | refused,
     };
 
     // Notes `waiter` at `place` and sets `own`, its bit, unless `stop` is set. False: it is.

@@ -140,8 +140,8 @@ public:
 
     /// Waits for the value: `co_await rx`, or by name. The receiver stays where it is meanwhile.
     /// Requires: awaited in a task; one at a time. Threads: any. Cancel: safe; the value stays in
-    /// the channel. Errors: errc::closed when the sender was dropped unsent, or the value was taken
-    /// before.
+    /// the channel. Errors: errc::closed when the sender was dropped unsent, the value was taken
+    /// before, or this receiver has closed before there was one.
     receive_awaiter recv() noexcept { return receive_awaiter(state_); }
     receive_awaiter operator co_await() & noexcept { return receive_awaiter(state_); }
     receive_awaiter operator co_await() && noexcept { return receive_awaiter(state_); }
@@ -164,7 +164,8 @@ public:
         return take(state_);
     }
 
-    /// Refuses a value that has not been sent yet. One that has been can still be received.
+    /// Refuses a value that has not been sent yet, and ends a wait for it. One that has been can
+    /// still be received.
     void close() noexcept {
         if (state_ != nullptr) {
             state_->refuse();

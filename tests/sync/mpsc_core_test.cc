@@ -10,6 +10,7 @@
 #include <rt/sync/mpsc.h>
 
 #include <cerrno>
+#include <chrono>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -272,6 +273,51 @@ Test(mpsc_core, permit_is_kept_when_making_the_value_throws) {
     cr_assert(permit.send("x"));
     cr_assert(rx.try_recv());
     cr_assert(tx.try_send("x"));
+}
+
+// What it is made from is taken out of the caller's hands by the conversion, which may throw.
+Test(mpsc_core, what_cannot_be_sent_is_not_converted) {
+    using std::chrono::milliseconds;
+    auto value = std::make_unique<int>(2);
+    auto [tx, rx] = rt::mpsc::channel<std::shared_ptr<int>>(1);
+    cr_assert(tx.try_send(std::make_unique<int>(1)));
+    cr_assert(tx.try_send(std::move(value)).error().is(EAGAIN));
+    cr_assert_not_null(value.get());
+    cr_assert(tx.blocking_send(std::move(value), milliseconds(0)).error().is_timed_out());
+    cr_assert_not_null(value.get());
+    cr_assert_eq(*rx.try_recv().value(), 1);
+    cr_assert(tx.try_send(std::move(value)));
+    cr_assert_null(value.get());
+    cr_assert_eq(*rx.try_recv().value(), 2);
+    cr_assert_eq(tx.capacity(), 1U);
+    value = std::make_unique<int>(3);
+    auto permit = tx.try_reserve();
+    cr_assert(permit->send(std::make_unique<int>(4)));
+    cr_assert(permit->send(std::move(value)).error().is(rt::errc::closed), "it is used up");
+    cr_assert_not_null(value.get());
+    rx.close();
+    cr_assert(tx.try_send(std::move(value)).error().is(rt::errc::closed));
+    cr_assert_not_null(value.get());
+    auto ends = rt::mpsc::unbounded_channel<std::shared_ptr<int>>();
+    cr_assert(ends.tx.send(std::make_unique<int>(5)));
+    ends.rx.close();
+    cr_assert(ends.tx.send(std::move(value)).error().is(rt::errc::closed));
+    cr_assert_not_null(value.get());
+    cr_assert_eq(*ends.rx.try_recv().value(), 5);
+}
+
+Test(mpsc_core, conversion_that_throws_gives_the_room_back) {
+    struct fails {
+        fails() = default;
+        fails(std::unique_ptr<int>&&) { throw std::invalid_argument("never"); } // implicit: a test
+    };
+    auto [tx, rx] = rt::mpsc::channel<fails>(1);
+    cr_assert_throw(
+        static_cast<void>(tx.try_send(std::make_unique<int>(1))), std::invalid_argument
+    );
+    cr_assert_eq(tx.capacity(), 1U);
+    cr_assert(tx.try_send(fails()));
+    cr_assert(rx.try_recv());
 }
 
 Test(mpsc_core, permit_for_a_receiver_that_is_gone) {

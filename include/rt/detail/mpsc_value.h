@@ -190,17 +190,45 @@ template<typename T, bool IsReserved, typename U>
     return mpsc_outcome::granted;
 }
 
-// The same for any value, and without a queue.
+// Room that is to be given back unless it is used.
+class mpsc_room {
+public:
+    explicit mpsc_room(mpsc_core& core) noexcept
+        : core_(&core) {}
+    mpsc_room(const mpsc_room&) = delete;
+    mpsc_room& operator=(const mpsc_room&) = delete;
+    ~mpsc_room() {
+        if (core_ != nullptr) {
+            core_->unreserve(1);
+        }
+    }
+    // The caller uses it up.
+    [[nodiscard]] mpsc_core& use() noexcept { return *std::exchange(core_, nullptr); }
+
+private:
+    mpsc_core* core_;
+};
+
+// The same for any value, and without a queue. A conversion that may throw is made before a cell is
+// claimed. One that may take something out of the value is made once there is room for it, so that
+// what cannot be sent stays whole; left are a receiver that goes meanwhile and want of memory.
 template<typename T, bool IsReserved, typename U>
 result<void> mpsc_send(mpsc_core* core, U&& value) {
+    constexpr bool stays_whole = std::is_lvalue_reference_v<U> || std::is_const_v<U>;
     if (core == nullptr) {
         return failure(errc::closed, "mpsc send");
     }
     if constexpr (std::is_nothrow_constructible_v<T, U>) {
         return mpsc_result(mpsc_put<T, IsReserved>(*core, std::forward<U>(value)));
-    } else {
-        // What may throw is done before anything is claimed.
+    } else if constexpr (IsReserved || stays_whole) {
         return mpsc_result(mpsc_put<T, IsReserved>(*core, T(std::forward<U>(value))));
+    } else {
+        if (const mpsc_outcome outcome = core->reserve(1); outcome != mpsc_outcome::granted) {
+            return mpsc_result(outcome);
+        }
+        mpsc_room room(*core);
+        T made(std::forward<U>(value));
+        return mpsc_result(mpsc_put<T, true>(room.use(), std::move(made)));
     }
 }
 

@@ -39,13 +39,16 @@ public:
 
     /// Sends the value and uses the permit up; never waits. Threads: any.
     /// Errors: errc::closed when the receiver is gone or the permit is empty; ENOMEM. The value is
-    /// untouched then.
+    /// untouched then, unless it had to be converted to T in a way that may throw.
     template<typename U = T>
     requires std::is_constructible_v<T, U> result<void> send(U&& value) {
         if constexpr (std::is_nothrow_constructible_v<T, U>) {
             const detail::mpsc_sender_hold hold = std::move(hold_);
             return detail::mpsc_send<T, true>(hold.get(), std::forward<U>(value));
         } else {
+            if (!hold_) {
+                return failure(errc::closed, "mpsc send");
+            }
             return send(T(std::forward<U>(value))); // what throws leaves the permit as it is
         }
     }
@@ -98,6 +101,9 @@ public:
     template<typename U = T>
     requires std::is_constructible_v<T, U> result<void> send(U&& value) {
         if constexpr (!std::is_nothrow_constructible_v<T, U>) {
+            if (left_ == 0) {
+                return failure(errc::closed, "mpsc send");
+            }
             return send(T(std::forward<U>(value))); // what throws leaves the permits as they are
         } else if (left_ > 1) {
             --left_;

@@ -83,7 +83,9 @@ public:
     }
 
     /// Sends the value if there is room and nobody waits for it. Threads: any.
-    /// Errors: EAGAIN when there is none; errc::closed; ENOMEM. The value is untouched then.
+    /// Errors: EAGAIN when there is none; errc::closed; ENOMEM. The value is untouched then, unless
+    /// it had to be converted to T in a way that may throw, and the receiver went, or memory was
+    /// wanting, once there was room.
     template<typename U = T>
     requires std::is_constructible_v<T, U> result<void> try_send(U&& value) {
         return detail::mpsc_send<T, false>(hold_.get(), std::forward<U>(value));

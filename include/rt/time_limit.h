@@ -41,6 +41,11 @@ public:
 
     /// Whether there is none.
     [[nodiscard]] constexpr bool is_none() const noexcept { return at_ns_ == none; }
+    /// Whether it has passed, by the kernel's clock.
+    [[nodiscard]] bool has_passed() const noexcept {
+        return !is_none() &&
+            detail::to_ns(std::chrono::steady_clock::now().time_since_epoch()) >= at_ns_;
+    }
     /// When it passes, in ns of the monotonic clock, unless there is none.
     [[nodiscard]] constexpr std::uint64_t at_ns() const noexcept { return at_ns_; }
 

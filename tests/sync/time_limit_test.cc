@@ -52,6 +52,14 @@ Test(time_limit, is_none_unless_it_is_said) {
     cr_assert_not(time_limit(std::chrono::nanoseconds::max()).is_none());
 }
 
+Test(time_limit, knows_whether_it_has_passed) {
+    cr_assert_not(time_limit().has_passed());
+    cr_assert_not(time_limit(1h).has_passed());
+    cr_assert_not(time_limit(rt::clock::time_point::max()).has_passed());
+    cr_assert(time_limit(0ms).has_passed());
+    cr_assert(time_limit(rt::clock::now() - 1h).has_passed());
+}
+
 Test(time_limit, is_a_duration_from_now_on_or_a_point_in_time) {
     const rt::clock::time_point begin = rt::clock::now();
     const time_limit after(3s);
@@ -285,6 +293,25 @@ Test(time_limit, a_change_that_is_late_can_still_be_waited_for) {
     tx = {};
     cr_assert(rx.blocking_changed(0ms), "the last value was not seen yet");
     cr_assert(rx.blocking_changed(1h).error().is(rt::errc::closed));
+}
+
+// There is always a change that has not been seen.
+Test(time_limit, a_condition_that_never_holds_is_given_up_though_the_value_changes) {
+    auto [tx, rx] = rt::watch::channel<int>(0);
+    for (const time_limit limit : short_limits()) {
+        const auto got = rx.blocking_wait_for(
+            [&to = tx](int value) {
+                cr_assert(to.send(value + 1));
+                return value == 20'000'000;
+            },
+            limit
+        );
+        cr_assert(got.error().is(rt::errc::timed_out));
+    }
+    cr_assert(rx.blocking_wait_for([](int value) { return value > 0; }, 0ms), "it holds at once");
+    tx = {};
+    const auto never = rx.blocking_wait_for([](int) { return false; }, 1h);
+    cr_assert(never.error().is(rt::errc::closed));
 }
 
 Test(time_limit, a_value_for_all_that_is_late_can_still_be_received) {

@@ -130,7 +130,8 @@ public:
     }
 
     /// The same for threads that run no task: the thread sleeps as long as it does not hold. Aborts
-    /// inside a task. Errors: errc::timed_out once `limit` has passed, too.
+    /// inside a task. Errors: errc::timed_out once `limit` has passed, too, also while one value
+    /// comes after another.
     template<std::predicate<const T&> F>
     result<ref<T>> blocking_wait_for(F condition, time_limit limit = {}) {
         changed_awaiter(*this).forbid_in_task();
@@ -139,8 +140,15 @@ public:
             if (value && condition(*value)) {
                 return value;
             }
-            if (result<void> news = blocking_changed(limit); !news) {
-                return std::unexpected(news.error());
+            result<void> news;
+            // A change that is there already is had whatever the limit, so it is asked for here.
+            if (limit.has_passed()) {
+                news = failure(errc::timed_out, "watch wait_for");
+            } else {
+                news = blocking_changed(limit);
+            }
+            if (!news) {
+                return std::unexpected(news.error().as("watch wait_for"));
             }
         }
     }

@@ -5,6 +5,7 @@
 // Threads: any. Values are given up outside the lock, because their destructors are user code; a
 // reader that still refers to one keeps it.
 #include <rt/detail/channel_end.h>
+#include <rt/detail/frame.h>
 #include <rt/detail/watch_core.h>
 
 #include <new>
@@ -13,13 +14,15 @@
 namespace rt::detail {
 
 watch_core* watch_core::create(shared_node* first) noexcept {
-    return new (std::nothrow) watch_core(first);
+    void* const memory = allocate_frame(sizeof(watch_core));
+    return memory == nullptr ? nullptr : ::new (memory) watch_core(first);
 }
 
 void watch_core::release() noexcept {
     // acq_rel: what every side did comes before the end of the channel.
     if (holds_.sub_acq_rel(1) == 1) {
-        delete this;
+        this->~watch_core();
+        deallocate_frame(this, sizeof(watch_core));
     }
 }
 
@@ -47,12 +50,18 @@ void watch_core::add_receiver() noexcept {
 }
 
 void watch_core::drop_receiver() noexcept {
-    // release: pairs with receivers().
+    // release: pairs with receivers(). acquire: what the other receivers did comes before the
+    // wake-ups, as it does for one who asks.
     if (receivers_.sub_acq_rel(1) == 1) {
         wake_list ready;
         {
             const sync_guard hold(lock_);
-            ready.add_all(unwatched_);
+            // A sender may have subscribed meanwhile, and who waits since then is not to be woken:
+            // the last one of these will come here, too. relaxed: lock_ orders it after what those
+            // who wait have seen.
+            if (receivers_.load_relaxed() == 0) {
+                ready.add_all(unwatched_);
+            }
         }
         ready.wake_all();
     }

@@ -27,6 +27,7 @@
 #include "sync/notify.cc"
 #include "sync/oneshot.cc"
 #include "sync/semaphore.cc"
+#include "sync/watch.cc"
 #undef rt
 // clang-format on
 

@@ -73,6 +73,7 @@ private:
 } // namespace rt::detail
 
 #include <rt/detail/wait_queue.h>
+#include <rt/detail/watch_core.h>
 #include <rt/sync/mpsc.h>
 #include <rt/sync/mutex.h>
 #include <rt/sync/notify.h>

@@ -8,6 +8,10 @@
 //
 // version_ counts the values, in steps of two; bit 0 says that no sender is left. It is written
 // under lock_ and read anywhere.
+//
+// receivers_ is changed without the lock. Who brings it to zero takes the lock then and looks
+// again: if it is zero still, those who wait for that are woken. Who begins to wait looks at it
+// under the lock, so it sees the zero, or is found.
 #pragma once
 
 #include <rt/detail/atomic.h>

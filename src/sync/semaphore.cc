@@ -27,6 +27,9 @@ wait_node::cancel_result permit_wait::withdraw(wait_node* node) noexcept {
 void permit_wait::give_back(sync_wait* waiter) noexcept {
     auto* const self = static_cast<permit_wait*>(waiter);
     if (!self->is_refused_) {
+        if (self->is_exclusive_) {
+            self->pool()->note_owner(nullptr);
+        }
         self->pool()->release(self->count_);
     }
 }
@@ -112,6 +115,9 @@ void permit_pool::grant_locked(wake_list& ready) noexcept {
         // acquire: pairs with every release() whose permits these are; the wake-up passes it on.
         const std::uint64_t before = word_.sub_acquire(wanted);
         RT_ASSERT(before >= wanted);
+        if (first->is_exclusive()) {
+            note_owner(first->task); // before anybody can see that it does not wait any more
+        }
         ready.add(waiters_.pop_front());
     }
     word_.and_relaxed(~waiting);

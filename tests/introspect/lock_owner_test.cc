@@ -37,7 +37,7 @@ namespace {
 using namespace std::chrono_literals;
 using rt::task;
 
-// One kind of lock. The winner says when it has the guard: that of an rwlock notes its owner.
+// One kind of lock. Who finds it free is its owner when it has the guard, and says so.
 struct of_mutex {
     auto wait() { return lock.lock(); }
     auto take() { return lock.try_lock(); }
@@ -139,8 +139,7 @@ void is_named(winner<Lock> wins) {
     }
     core.spawn(wants(&handed_over));
     expect_holder(&handed_over.lock, 0);
-    held.unlock();
-    until_won(handed_over);
+    held.unlock(); // and the next one is the owner, though it has not run yet
     expect_holder(&handed_over.lock, first.id());
 }
 

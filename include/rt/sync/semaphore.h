@@ -32,7 +32,8 @@ namespace detail {
 
 class permit_wait;
 
-// What semaphore and rwlock are made of. Begins with the owner, which only rwlock fills in.
+// What semaphore and rwlock are made of. Begins with the owner, which only rwlock fills in: when a
+// guard is made, and before that when the lock is handed over.
 class RT_API permit_pool : public owned_object {
 public:
     constexpr explicit permit_pool(std::uint64_t permits) noexcept
@@ -106,7 +107,8 @@ public:
 
     permit_wait(const sync_wait_type& type, permit_pool* pool, std::uint32_t count) noexcept
         : sync_wait(type, pool)
-        , count_(count) {}
+        , count_(count)
+        , is_exclusive_(&type == &rwlock_type && count != 1) {}
 
     bool await_ready() noexcept { return take_budget() && pool()->try_acquire(count_); }
     template<typename Promise>
@@ -116,6 +118,8 @@ public:
 
     [[nodiscard]] permit_pool* pool() const noexcept { return static_cast<permit_pool*>(object()); }
     [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
+    // Whether it makes its task the owner: an rwlock is written by one.
+    [[nodiscard]] bool is_exclusive() const noexcept { return is_exclusive_; }
     // Whether the pool was closed instead.
     [[nodiscard]] bool is_refused() const noexcept { return is_refused_; }
 
@@ -126,6 +130,7 @@ private:
     static void give_back(sync_wait* waiter) noexcept;
 
     const std::uint32_t count_;
+    const bool is_exclusive_;
     bool is_refused_ = false; // under the pool's lock, before the waiter is woken
 };
 

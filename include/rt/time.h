@@ -78,6 +78,8 @@ public:
     void await_resume() const noexcept {}
 
 protected:
+    // A deadline that does not come: there is no timer, and it waits until it is cancelled.
+    static constexpr std::uint64_t never_ns = UINT64_MAX;
     // For one that learns its deadline when it is awaited.
     void set_deadline(std::uint64_t deadline_ns) noexcept { deadline_ns_ = deadline_ns; }
 

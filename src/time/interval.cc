@@ -7,7 +7,9 @@
 // whatever its policy.
 //
 // A period may be as long as a duration can be, and the first tick at any point in time: sums
-// saturate, and an interval whose next tick is the last point in time has none to wait for.
+// saturate. A tick for which no timer can be set, because it is due farther away than one can be,
+// does not come: the wait for it has no timer. To wait for the last timer there is would be to tick
+// early, eight months, and once more at each attempt.
 #include "base/assert.h"
 
 #include <rt/detail/suspend.h>
@@ -66,7 +68,8 @@ clock::time_point interval::advance(clock::time_point now) noexcept {
 
 // The interval may have been reset since tick() was called.
 bool tick_awaiter::await_ready() noexcept {
-    set_deadline(detail::to_ns(owner_->next_.time_since_epoch()));
+    const std::uint64_t next_ns = detail::to_ns(owner_->next_.time_since_epoch());
+    set_deadline(next_ns == detail::farthest_ns ? never_ns : next_ns);
     is_due_ = clock::now() >= owner_->next_;
     return is_due_ && detail::consume_budget();
 }

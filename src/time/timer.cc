@@ -17,13 +17,16 @@ namespace rt {
 
 bool sleep_awaiter::suspend(void* self) noexcept {
     detail::task_header* const task = detail::attach_to_current(*this, "rt::sleep");
-    detail::arm_timer(*this, deadline_ns_);
+    if (deadline_ns_ != never_ns) [[likely]] {
+        detail::arm_timer(*this, deadline_ns_);
+    }
     return detail::commit_suspend(task, self, this, detail::wait_kind::sleep, nullptr);
 }
 
 detail::wait_node::cancel_result sleep_awaiter::on_cancel(wait_node* node) noexcept {
-    return detail::cancel_timer(*static_cast<sleep_awaiter*>(node)) ? cancel_result::detached
-                                                                    : cancel_result::in_flight;
+    auto* const self = static_cast<sleep_awaiter*>(node);
+    return self->deadline_ns_ == never_ns || detail::cancel_timer(*self) ? cancel_result::detached
+                                                                         : cancel_result::in_flight;
 }
 
 detail::task_header* sleep_awaiter::on_fire(timer_node* node) noexcept {

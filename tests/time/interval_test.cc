@@ -175,6 +175,29 @@ Test(interval, one_of_the_longest_period_ticks_once) {
     }
 }
 
+namespace {
+
+// Whether a timer that is set for the last point there is fires before the second tick.
+task<bool> second_tick_is_out_of_reach(rt::interval ticks) {
+    co_await ticks.tick();
+    const auto won = co_await rt::select(ticks.tick(), rt::sleep_until(point::max()));
+    co_return won.index() == 1;
+}
+
+} // namespace
+
+// Nothing else is due on this clock, so it goes on to whatever timer there is.
+Test(interval, one_of_the_longest_period_does_not_tick_early) {
+    for (const auto period : {duration::max(), duration(std::chrono::years(292))}) {
+        for (const auto what :
+             {rt::missed_ticks::burst, rt::missed_ticks::delay, rt::missed_ticks::skip}) {
+            rt::interval at_once(point(), period);
+            at_once.set_on_missed(what);
+            cr_assert(rt::block_on(paused(), second_tick_is_out_of_reach(std::move(at_once))));
+        }
+    }
+}
+
 Test(interval, a_reset_by_the_longest_duration_is_the_last) {
     cr_assert_eq(rt::block_on(paused(), after_a_reset(duration::max())), 0);
     cr_assert_eq(rt::block_on(paused(), after_a_reset(59min + 59s + 500ms)), 1);

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <ratio>
 
 namespace {
 
@@ -29,6 +30,30 @@ Test(duration, is_rounded_up_to_nanoseconds_and_never_negative) {
     cr_assert_eq(to_ns(1ms), 1'000'000);
     cr_assert_eq(to_ns(std::chrono::duration<double>(1.25e-9)), 2);
     cr_assert_eq(to_ns(std::chrono::duration<double>(std::numeric_limits<double>::quiet_NaN())), 0);
+}
+
+// The product of such a count and what a second is in nanoseconds does not fit. Constants, because
+// an overflow would not be one.
+Test(duration, of_a_period_that_does_not_divide_a_nanosecond_does_not_overflow) {
+    using frames = std::chrono::duration<std::int64_t, std::ratio<1, 60>>;
+    constexpr std::int64_t per_year = 60LL * 86'400 * 365;
+    constexpr std::uint64_t ns_per_year = 86'400ULL * 365 * 1'000'000'000;
+    constexpr std::uint64_t century = to_ns(frames(100 * per_year));
+    static_assert(century >= 100 * ns_per_year && century - 100 * ns_per_year < 2'000);
+    constexpr std::uint64_t longer = to_ns(frames(290 * per_year));
+    static_assert(longer >= 290 * ns_per_year && longer - 290 * ns_per_year < 2'000);
+    static_assert(to_ns(frames(1)) == 16'666'667);
+    static_assert(to_ns(frames(60)) == 1'000'000'000);
+    static_assert(to_ns(frames::max()) == farthest_ns);
+    static_assert(to_ns(frames(-1)) == 0);
+    using thirds = std::chrono::duration<std::int64_t, std::ratio<1'000'000, 3>>;
+    static_assert(to_ns(thirds(3)) == 1'000'000'000'000'000);
+    using picoseconds = std::chrono::duration<std::int64_t, std::pico>;
+    static_assert(to_ns(picoseconds(1)) == 1 && to_ns(picoseconds(2'000)) == 2);
+    static_assert(to_ns(picoseconds::max()) == 9'223'372'036'854'776);
+    using fives = std::chrono::duration<std::int64_t, std::ratio<5, 1'000>>;
+    static_assert(to_ns(fives(7)) == 35'000'000);
+    cr_assert_eq(century / ns_per_year, 100U);
 }
 
 Test(duration, saturates_at_291_years) {

@@ -10,12 +10,15 @@
 
 #include <chrono>
 #include <cstdint>
+#include <ratio>
 
 namespace rt::detail {
 
 inline constexpr std::uint64_t farthest_ns = 9'200'000'000'000'000'000ULL;
 
-// Negative ones are none, and those beyond what fits saturate.
+// Negative ones are none, and those beyond what fits saturate. The sum is exact, but for periods
+// that neither are a number of nanoseconds nor divide one: there the product in between would not
+// fit, so it is the next double, which is more by less than 2 us in 291 years.
 template<typename Rep, typename Period>
 constexpr std::uint64_t to_ns(std::chrono::duration<Rep, Period> duration) noexcept {
     using limit = std::chrono::duration<double, std::nano>;
@@ -26,8 +29,14 @@ constexpr std::uint64_t to_ns(std::chrono::duration<Rep, Period> duration) noexc
     if (ns >= static_cast<double>(farthest_ns)) {
         return farthest_ns;
     }
-    return static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::nanoseconds>(duration).count()
-    );
+    using in_ns = std::ratio_divide<Period, std::nano>;
+    if constexpr (in_ns::num == 1 || in_ns::den == 1) {
+        const auto whole = std::chrono::ceil<std::chrono::nanoseconds>(duration);
+        return static_cast<std::uint64_t>(whole.count());
+    } else {
+        const auto whole = static_cast<std::uint64_t>(ns);
+        return whole + (static_cast<double>(whole) < ns ? 1 : 0);
+    }
 }
 
 // `ns` after `from_ns`, at most farthest_ns.

@@ -14,8 +14,11 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
+
+#include <unistd.h>
 
 namespace {
 
@@ -248,6 +251,48 @@ Test(misuse, mpsc_receiver_destroyed_under_its_waiter) {
         in_main([]() -> rt::task<void> {
             auto [tx, rx] = rt::mpsc::channel<int>(1);
             co_await harms(std::move(rx), &receives, &destroys);
+        }),
+        "mpsc"
+    );
+}
+
+namespace {
+
+// On its way into the channel for as long as it likes.
+struct endless {
+    explicit endless(rt::atomic<int>* at) noexcept
+        : begun(at) {}
+    endless(endless&& other) noexcept
+        : begun(other.begun) {
+        begun->store_release(1);
+        for (;;) {
+            ::pause();
+        }
+    }
+
+    rt::atomic<int>* begun;
+};
+
+} // namespace
+
+// The wait is not in the channel, but in the cell that a sender has claimed and not filled.
+Test(misuse, mpsc_receiver_destroyed_under_its_waiter_while_a_value_is_on_its_way) {
+    using end = rt::mpsc::receiver<endless>;
+    expect_seen(
+        in_main([]() -> rt::task<void> {
+            static rt::atomic<int> begun{0};
+            auto [tx, rx] = rt::mpsc::channel<endless>(1);
+            std::thread([to = std::move(tx)]() mutable {
+                static_cast<void>(to.try_send(endless(&begun)));
+            }).detach();
+            while (begun.load_acquire() == 0) {
+                std::this_thread::yield();
+            }
+            co_await harms<end>(
+                std::move(rx),
+                [](end* from) -> rt::task<void> { static_cast<void>(co_await from->recv()); },
+                &destroys
+            );
         }),
         "mpsc"
     );

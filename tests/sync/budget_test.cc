@@ -12,6 +12,7 @@
 #include <rt/shield.h>
 #include <rt/spawn.h>
 #include <rt/sync/barrier.h>
+#include <rt/sync/broadcast.h>
 #include <rt/sync/mpsc.h>
 #include <rt/sync/mutex.h>
 #include <rt/sync/notify.h>
@@ -89,6 +90,25 @@ Test(budget, b168_free_read_and_write_locks_do_not_keep_others_from_running) {
 Test(budget, b168_a_barrier_of_one_does_not_keep_others_from_running) {
     rt::barrier alone(1);
     yields_now_and_then([&]() -> rt::task<void> { static_cast<void>(co_await alone.wait()); });
+}
+
+Test(budget, ends_without_a_channel_do_not_keep_others_from_running) {
+    rt::oneshot::receiver<int> reply;
+    yields_now_and_then([&]() -> rt::task<void> { static_cast<void>(co_await reply.recv()); });
+    rt::oneshot::sender<int> answer;
+    yields_now_and_then([&]() -> rt::task<void> { co_await answer.closed(); });
+    rt::mpsc::receiver<int> jobs;
+    yields_now_and_then([&]() -> rt::task<void> { static_cast<void>(co_await jobs.recv()); });
+    rt::mpsc::sender<int> to;
+    yields_now_and_then([&]() -> rt::task<void> { static_cast<void>(co_await to.send(1)); });
+    yields_now_and_then([&]() -> rt::task<void> { static_cast<void>(co_await to.reserve()); });
+    yields_now_and_then([&]() -> rt::task<void> { co_await to.closed(); });
+    rt::broadcast::receiver<int> events;
+    yields_now_and_then([&]() -> rt::task<void> { static_cast<void>(co_await events.recv()); });
+    rt::watch::receiver<int> latest;
+    yields_now_and_then([&]() -> rt::task<void> { static_cast<void>(co_await latest.changed()); });
+    rt::watch::sender<int> source;
+    yields_now_and_then([&]() -> rt::task<void> { co_await source.closed(); });
 }
 
 // ---- units, exactly -----------------------------------------------------------------------------

@@ -100,7 +100,7 @@ public:
         , use_(waits) {}
 
     bool await_ready() noexcept {
-        return core() == nullptr || (take_budget() && core()->has_news(position_));
+        return take_budget() && (core() == nullptr || core()->has_news(position_));
     }
     template<typename Promise>
     bool await_suspend(std::coroutine_handle<Promise> self) noexcept {

@@ -84,11 +84,11 @@ protected:
     // what a sender has that was moved from, the outcome is known.
     template<typename Attempt>
     [[nodiscard]] bool try_now(Attempt attempt) noexcept {
-        if (core() == nullptr) [[unlikely]] {
-            return true;
-        }
         if (!take_budget()) [[unlikely]] {
             return false;
+        }
+        if (core() == nullptr) [[unlikely]] {
+            return true;
         }
         outcome_ = attempt();
         return outcome_ != mpsc_outcome::full;
@@ -359,7 +359,7 @@ private:
 };
 
 inline bool mpsc_receive_wait::await_ready() noexcept {
-    return core() == nullptr || (take_budget() && core()->front() != nullptr);
+    return take_budget() && (core() == nullptr || core()->front() != nullptr);
 }
 
 } // namespace rt::detail

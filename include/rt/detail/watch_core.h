@@ -88,7 +88,7 @@ public:
         , seen_(seen)
         , use_(waits) {}
 
-    bool await_ready() noexcept { return core() == nullptr || (take_budget() && is_settled()); }
+    bool await_ready() noexcept { return take_budget() && (core() == nullptr || is_settled()); }
     template<typename Promise>
     bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
         return suspend(self.address());
@@ -118,7 +118,7 @@ public:
         : sync_wait(wait_type, core) {}
 
     bool await_ready() noexcept {
-        return core() == nullptr || (take_budget() && core()->receivers() == 0);
+        return take_budget() && (core() == nullptr || core()->receivers() == 0);
     }
     template<typename Promise>
     bool await_suspend(std::coroutine_handle<Promise> self) noexcept {

@@ -9,18 +9,17 @@ namespace rt::detail {
 
 void gone_in_use(const char* what) noexcept {
     base::fatal(
-        "%s was destroyed, moved, used up or assigned to while a task or thread waits on it, but "
-        "it "
-        "must outlive the wait: give it to the task that waits, or abort that task and await its "
-        "join handle first",
+        "%s was destroyed, moved, used up or assigned to while a task or thread waits on it, "
+        "but it must outlive the wait: give it to the task that waits, or abort that task and "
+        "await its join handle first",
         what
     );
 }
 
 void waited_twice(const char* what) noexcept {
     base::fatal(
-        "two tasks, or two parts of one, wait at the same time on %s, but it has one waiter at a "
-        "time: let one of them wait, and tell the other",
+        "two tasks, or two parts of one, wait at the same time on %s, but it has one waiter at "
+        "a time: let one of them wait, and tell the other",
         what
     );
 }
@@ -35,9 +34,8 @@ void received_elsewhere(const char* what) noexcept {
 
 void no_channel(const char* call) noexcept {
     base::fatal(
-        "%s of an end that was moved from, or was never part of a channel: call it before the "
-        "move, "
-        "or on the end that it was moved to",
+        "%s of an end that was moved from, or was never part of a channel: call it before "
+        "the move, or on the end that it was moved to",
         call
     );
 }

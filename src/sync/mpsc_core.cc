@@ -66,7 +66,7 @@ void mpsc_core::drop_sender() noexcept {
     sync_guard hold(lock_);
     RT_ASSERT(reserved_ == 0); // each permit has a share
     if (!waiting_.is_empty() || !closed_waiters_.is_empty()) [[unlikely]] {
-        gone_in_use("the last rt::mpsc sender");
+        gone_in_use("the last rt::mpsc::sender"); // rule 6
     }
     is_abandoned_ = true;
     sync_wait* const receiver = std::exchange(receiver_, nullptr);
@@ -107,7 +107,7 @@ void mpsc_core::orphan() noexcept {
         if (before == published) {
             values_.destroy(cell);
         } else if (before == awaited) [[unlikely]] {
-            gone_in_use(receiver_text);
+            gone_in_use(receiver_text); // rule 6
         }
         cell = following(cell);
         --left;
@@ -119,7 +119,7 @@ void mpsc_core::refuse(bool is_gone) noexcept {
     {
         const sync_guard hold(lock_);
         if (is_gone && receiver_ != nullptr) [[unlikely]] {
-            gone_in_use(receiver_text);
+            gone_in_use(receiver_text); // rule 6
         }
         is_closed_ = true;
         is_gone_ = is_gone;

@@ -175,8 +175,8 @@ void sync_wait::wake(sync_wait* waiter) noexcept {
         return;
     }
     std::uint32_t* const word = waiter->signal_.address();
-    // release: pairs with the acquire in block. The waiter may be gone after this store, which is
-    // why the call below uses the address only as a number: a stale wake is spurious.
+    // release: pairs with the acquire in block_slow. The waiter may be gone after this store, which
+    // is why the call below uses the address only as a number: a stale wake is spurious.
     waiter->signal_.store_release(1);
     ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
 }

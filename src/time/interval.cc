@@ -29,6 +29,7 @@ constexpr clock::duration late_max = std::chrono::milliseconds(5);
 // is between the two may be more than a duration can be. REQUIRES: due <= now.
 clock::duration
 since_multiple(clock::time_point due, clock::time_point now, clock::duration period) noexcept {
+    RT_ASSERT(due <= now);
     const std::uint64_t between = static_cast<std::uint64_t>(now.time_since_epoch().count()) -
         static_cast<std::uint64_t>(due.time_since_epoch().count());
     return clock::duration(

@@ -3,10 +3,10 @@
 // A thread whose time limit passes, under every interleaving: while it begins to wait, while what
 // it waits for is handed to it, while others stand in line behind it.
 //
-// The code under test is sync_wait::block in src/sync/wait_queue.cc with the cancellation of each
-// kind of wait: under the lock (semaphore, mutex, notify, mpsc for room and for a value), or by a
-// compare-and-swap against that of the waker (oneshot; mpsc for a value that is on its way). What
-// the thread does not take must be there for others afterwards, and nobody waits for ever.
+// The code under test is sync_wait::block_slow in src/sync/wait_queue.cc with the cancellation of
+// each kind of wait: under the lock (semaphore, mutex, notify, mpsc for room and for a value), or
+// by a compare-and-swap against that of the waker (oneshot; mpsc for a value that is on its way).
+// What the thread does not take must be there for others afterwards, and nobody waits for ever.
 //
 // Fiber 0 is the thread. Fiber 1 gives what it waits for. Fiber 2 makes the time pass. Fiber 3, in
 // some scenarios, waits for the same without a limit.

@@ -10,8 +10,9 @@
 //
 // A bounded send waits while the channel is full, first come first served, and the values of those
 // that wait go into the channel as soon as there is room, before their tasks run. Values are
-// received in the order in which send got room. The channel ends for the receiver when the last
-// sender is gone and everything was received; for senders when the receiver is dropped or closed.
+// received in the order in which send got room, or, by a permit, was called. The channel ends for
+// the receiver when the last sender is gone and everything was received; for senders when the
+// receiver is dropped or closed.
 //
 // How it works and why it is right: detail/mpsc_core.h. T must be movable without exceptions.
 // Threads: a channel joins any threads, in a runtime or not; each sender and the receiver belong to

@@ -10,10 +10,10 @@
 //
 // Protocol. word_ holds the free permits above the bits `waiting` and `closed`. Under lock_
 // `waiting` is set exactly while waiters_ is not empty; `closed` is set under lock_, once, and from
-// then on nothing is taken and nobody waits. While it is clear, permits are taken and added with
-// one compare-and-swap; while it is set, both are done under lock_ only, and whoever adds permits
-// grants them. So the last access of a release comes before anybody knows of its permits, and the
-// one that has collected them all may destroy the semaphore.
+// then on nothing is taken and nobody waits. While `waiting` is clear, permits are taken and added
+// with one compare-and-swap; while it is set, both are done under lock_ only, and whoever adds
+// permits grants them. So the last access of a release comes before anybody knows of its permits,
+// and the one that has collected them all may destroy the semaphore.
 #pragma once
 
 #include <rt/detail/atomic.h>

@@ -11,7 +11,7 @@
 
 namespace rt::detail {
 
-const sync_wait_type once_gate::wait_type{&enroll, &withdraw, wait_kind::mutex, &give_back};
+const sync_wait_type once_gate::wait_type{&enroll, &withdraw, wait_kind::mutex, &give_back, "once"};
 
 bool once_gate::try_enter() noexcept {
     std::uint32_t seen = empty;

@@ -12,7 +12,8 @@ namespace rt::detail {
 
 const sync_wait_type permit_wait::semaphore_type{
     &enroll, &withdraw, wait_kind::semaphore, &give_back};
-const sync_wait_type permit_wait::rwlock_type{&enroll, &withdraw, wait_kind::mutex, &give_back};
+const sync_wait_type permit_wait::rwlock_type{
+    &enroll, &withdraw, wait_kind::mutex, &give_back, "rwlock"};
 
 bool permit_wait::enroll(sync_wait* waiter) noexcept {
     auto* const self = static_cast<permit_wait*>(waiter);

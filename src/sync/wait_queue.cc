@@ -54,8 +54,9 @@ bool sleep_on(const atomic<std::uint32_t>& word, const timespec* until) noexcept
     return failed == 0 || errno != ETIMEDOUT;
 }
 
-const char* text_of(wait_kind kind) noexcept {
-    return tasks::text_of(kind).data(); // a literal, so it is terminated
+const char* text_of(const sync_wait_type& type) noexcept {
+    // A literal, so it is terminated.
+    return type.name != nullptr ? type.name : tasks::text_of(type.kind).data();
 }
 
 } // namespace
@@ -115,7 +116,7 @@ void wait_list::destroyed_in_use() const noexcept {
     base::fatal(
         "an object of rt/sync (%s) was destroyed while a task or thread waits on it, but it must "
         "outlive the wait: make it live longer, or abort the task and await its join handle first",
-        text_of(first_->type_->kind)
+        text_of(*first_->type_)
     );
 }
 
@@ -135,7 +136,7 @@ bool sync_wait::suspend(void* self) noexcept {
         base::fatal(
             "co_await (%s) outside a task: wrap the call in rt::block_on(...) or rt::spawn(...), "
             "or use the blocking_ function",
-            text_of(type_->kind)
+            text_of(*type_)
         );
     }
     task = this_thread.task;
@@ -184,7 +185,7 @@ void sync_wait::wake(sync_wait* waiter) noexcept {
 void sync_wait::refuse_to_block() const noexcept {
     base::fatal(
         "a blocking_ function (%s) inside a task would stop its worker: use co_await",
-        text_of(type_->kind)
+        text_of(*type_)
     );
 }
 

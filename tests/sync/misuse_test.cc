@@ -54,8 +54,16 @@ void expect_blocking_refused(void (*function)(), const char* kind) {
 Test(misuse, a_task_must_not_block_for_a_lock_that_is_free) {
     expect_blocking_refused([] { rt::mutex().blocking_lock().unlock(); }, "(mutex)");
     expect_blocking_refused([] { rt::mutex().blocking_lock(0ms).unlock(); }, "(mutex)");
-    expect_blocking_refused([] { rt::rwlock().blocking_read().unlock(); }, "(mutex)");
-    expect_blocking_refused([] { rt::rwlock().blocking_write(1ms).unlock(); }, "(mutex)");
+    expect_blocking_refused([] { rt::rwlock().blocking_read().unlock(); }, "(rwlock)");
+    expect_blocking_refused([] { rt::rwlock().blocking_write(1ms).unlock(); }, "(rwlock)");
+}
+
+// One that is done is not waited for, by a task either (man rt_once(3)).
+Test(misuse, a_task_must_not_block_at_a_once_that_is_not_done) {
+    expect_blocking_refused([] { rt::once().blocking_call([] {}); }, "(once)");
+    expect_blocking_refused(
+        [] { rt::once_cell<int>().blocking_get_or_init([] { return 1; }); }, "(once)"
+    );
 }
 
 Test(misuse, a_task_must_not_block_for_permits_that_are_free) {

@@ -56,6 +56,7 @@ struct sync_wait_type {
     wait_node::cancel_function cancel;                // rule 3
     wait_kind kind;                                   // for dumps
     void (*give_back)(sync_wait*) noexcept = nullptr; // rule 5
+    const char* name = nullptr;                       // for advice, if not as in dumps
 };
 
 class sync_wait : public wait_node {

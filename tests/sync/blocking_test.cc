@@ -2,7 +2,7 @@
 //
 // The calls that put a thread to sleep which runs no task, as far as the tests of each type do not
 // have them: they wait beside tasks and other threads and do what the awaited form does. Inside a
-// task they end the program with advice.
+// task they end the program with advice: misuse_test.cc.
 #include "support/runtimes.h"
 #include "support/test.h"
 #include "sync/sleeper.h"
@@ -16,7 +16,6 @@
 #include <rt/sync/watch.h>
 #include <rt/yield.h>
 
-#include <csignal>
 #include <cstddef>
 #include <exception>
 #include <stdexcept>
@@ -68,15 +67,6 @@ Test(blocking, recv_many_waits_for_tasks_and_lets_them_in) {
     for (int i = 0; i < 1000; ++i) {
         cr_assert_eq(got[static_cast<std::size_t>(i)], i);
     }
-}
-
-Test(blocking, recv_many_in_a_task_aborts_with_advice, .signal = SIGABRT) {
-    run([]() -> rt::task<void> {
-        auto [tx, rx] = rt::mpsc::channel<int>(1);
-        std::vector<int> got;
-        static_cast<void>(rx.blocking_recv_many(got, 1));
-        co_return;
-    }());
 }
 
 // ---- rt::once -----------------------------------------------------------------------------------
@@ -270,14 +260,6 @@ Test(blocking, once_is_done_by_one_of_many_threads_and_tasks) {
     cr_assert_eq(counted::alive.load_relaxed(), 0);
 }
 
-Test(blocking, once_in_a_task_aborts_with_advice, .signal = SIGABRT) {
-    run([]() -> rt::task<void> {
-        rt::once once;
-        once.blocking_call([] {});
-        co_return;
-    }());
-}
-
 // ---- rt::watch ----------------------------------------------------------------------------------
 
 Test(blocking, watch_waits_until_a_condition_holds) {
@@ -312,12 +294,4 @@ Test(blocking, watch_is_told_that_a_condition_cannot_hold_any_more) {
     waiting.join();
     const auto never = decltype(rx)().blocking_wait_for([](int) { return true; });
     cr_assert(never.error().is(rt::errc::closed));
-}
-
-Test(blocking, watch_in_a_task_aborts_with_advice, .signal = SIGABRT) {
-    run([]() -> rt::task<void> {
-        auto [tx, rx] = rt::watch::channel<int>(0);
-        static_cast<void>(rx.blocking_wait_for([](int value) { return value == 1; }));
-        co_return;
-    }());
 }

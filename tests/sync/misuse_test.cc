@@ -134,9 +134,25 @@ Test(misuse, a_task_must_not_block_at_a_channel_that_is_ready) {
     );
     expect_blocking_refused(
         [] {
+            auto [tx, rx] = rt::mpsc::channel<int>(1);
+            static_cast<void>(tx.try_send(1));
+            static_cast<void>(rx.blocking_recv());
+        },
+        "(receive)"
+    );
+    expect_blocking_refused(
+        [] {
             auto [tx, rx] = rt::broadcast::channel<int>(1);
             static_cast<void>(tx.send(1));
             static_cast<void>(rx.blocking_recv());
+        },
+        "(receive)"
+    );
+    expect_blocking_refused(
+        [] {
+            auto [tx, rx] = rt::watch::channel<int>(1);
+            static_cast<void>(tx.send(2));
+            static_cast<void>(rx.blocking_changed());
         },
         "(receive)"
     );

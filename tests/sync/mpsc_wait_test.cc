@@ -13,7 +13,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <functional>
 #include <optional>
 #include <thread>
@@ -416,15 +415,6 @@ Test(mpsc_wait, request_to_a_server_that_leaves_is_answered_with_closed) {
             co_await server;
             co_await client; // `tx` is alive all the time
         }
-    }());
-}
-
-Test(mpsc_wait, second_receive_at_the_same_time_is_fatal, .signal = SIGABRT) {
-    rt::block_on(single(), []() -> rt::task<void> {
-        auto [tx, rx] = rt::mpsc::channel<counted>(4);
-        auto first = rt::spawn(receive_one, std::ref(rx));
-        co_await until_waiting(first);
-        co_await receive_one(rx);
     }());
 }
 

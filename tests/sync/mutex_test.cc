@@ -10,7 +10,6 @@
 #include <rt/time.h>
 
 #include <chrono>
-#include <csignal>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -345,14 +344,6 @@ Test(mutex, excludes_while_tasks_are_aborted_and_time_out) {
         co_await rt::test::join_all(nervous);
         cr_assert_eq(counter, 1600L);
         cr_assert(!lock.is_locked());
-    }());
-}
-
-Test(mutex, blocking_inside_a_task_is_refused, .signal = SIGABRT) {
-    run([]() -> rt::task<void> {
-        rt::mutex lock;
-        rt::mutex::guard held = co_await lock.lock();
-        rt::mutex::guard never = lock.blocking_lock();
     }());
 }
 

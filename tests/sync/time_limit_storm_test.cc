@@ -20,6 +20,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -180,20 +181,23 @@ Test(time_limit_storm, no_notification_is_lost) {
 
 namespace {
 
+// One that is moved from shows it.
 struct message {
     unsigned from;
-    int number;
+    std::unique_ptr<int> number;
 };
 
 // Repeats each until it is sent.
 void send_all(rt::mpsc::sender<message> to, random_source& random, unsigned self) {
     for (int i = 0; i < rounds; ++i) {
+        message next{self, std::make_unique<int>(i)};
         for (;;) {
-            const rt::result<void> sent = to.blocking_send(message{self, i}, tiny(random));
+            const rt::result<void> sent = to.blocking_send(std::move(next), tiny(random));
             if (sent) {
                 break;
             }
             cr_assert(sent.error().is(rt::errc::timed_out));
+            cr_assert(next.number != nullptr && *next.number == i, "it is the sender's still");
         }
     }
 }
@@ -204,7 +208,7 @@ void receive_all(rt::mpsc::receiver<message> from, random_source& random) {
     for (;;) {
         const rt::result<message> got = from.blocking_recv(tiny(random));
         if (got) {
-            cr_assert_eq(got->number, expected[got->from]++);
+            cr_assert_eq(*got->number, expected[got->from]++);
         } else if (got.error().is(rt::errc::closed)) {
             break;
         }

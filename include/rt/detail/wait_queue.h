@@ -41,9 +41,7 @@
 #include <rt/detail/suspend.h>
 #include <rt/time_limit.h>
 
-#include <coroutine>
 #include <cstdint>
-#include <utility>
 
 namespace rt::detail {
 

@@ -25,7 +25,6 @@
 #include <rt/sync/mpsc_weak.h>
 
 #include <cstdint>
-#include <new>
 #include <type_traits>
 #include <utility>
 

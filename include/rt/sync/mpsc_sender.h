@@ -87,7 +87,8 @@ public:
     /// it had to be converted to T in a way that may throw, and the receiver went, or memory was
     /// wanting, once there was room.
     template<typename U = T>
-    requires std::is_constructible_v<T, U> result<void> try_send(U&& value) {
+    requires std::is_constructible_v<T, U>
+    [[nodiscard]] result<void> try_send(U&& value) {
         return detail::mpsc_send<T, false>(hold_.get(), std::forward<U>(value));
     }
 
@@ -139,7 +140,8 @@ public:
 
     /// The same as send, for threads that run no task: the thread sleeps. Aborts inside a task.
     template<typename U = T>
-    requires std::is_constructible_v<T, U> result<void> blocking_send(U&& value) {
+    requires std::is_constructible_v<T, U>
+    [[nodiscard]] result<void> blocking_send(U&& value) {
         send_awaiter wait(hold_.get(), std::in_place, std::forward<U>(value));
         wait.block();
         return wait.await_resume();
@@ -147,7 +149,8 @@ public:
     /// The same, until `limit` passes: it waits for room and sends the value then.
     /// Errors: errc::timed_out, errc::closed, ENOMEM. The value is untouched then, as by try_send.
     template<typename U = T>
-    requires std::is_constructible_v<T, U> result<void> blocking_send(U&& value, time_limit limit) {
+    requires std::is_constructible_v<T, U>
+    [[nodiscard]] result<void> blocking_send(U&& value, time_limit limit) {
         result<permit<T>> room = blocking_reserve(limit);
         if (!room) {
             return std::unexpected(room.error().as("mpsc send"));

@@ -17,10 +17,10 @@
 
 #include <rt/detail/atomic.h>
 #include <rt/detail/config.h>
+#include <rt/detail/suspend.h>
 #include <rt/detail/sync_lock.h>
 #include <rt/detail/wait_queue.h>
 #include <rt/task.h>
-#include <rt/yield.h>
 
 #include <concepts>
 #include <coroutine>

@@ -30,6 +30,8 @@ class rwlock {
     template<std::uint32_t Permits>
     class basic_guard {
     public:
+        static constexpr std::uint32_t permits = Permits;
+
         basic_guard() noexcept = default;
         basic_guard(basic_guard&& other) noexcept
             : pool_(std::exchange(other.pool_, nullptr)) {}
@@ -122,18 +124,19 @@ public:
     /// The same as read and write, for threads that run no task: the thread sleeps. They abort
     /// inside a task. An empty guard once `limit` has passed.
     [[nodiscard]] read_guard blocking_read(time_limit limit = {}) noexcept {
-        return block<read_guard>(1, limit);
+        return block<read_guard>(limit);
     }
     [[nodiscard]] write_guard blocking_write(time_limit limit = {}) noexcept {
-        return block<write_guard>(readers_max, limit);
+        return block<write_guard>(limit);
     }
 
 private:
     template<typename Guard>
-    [[nodiscard]] Guard block(std::uint32_t permits, time_limit limit) noexcept {
-        detail::permit_wait wait(detail::permit_wait::rwlock_type, &pool_, permits);
-        return wait.block(limit, [&] { return pool_.try_acquire(permits); }) ? Guard(&pool_)
-                                                                             : Guard();
+    [[nodiscard]] Guard block(time_limit limit) noexcept {
+        detail::permit_wait wait(detail::permit_wait::rwlock_type, &pool_, Guard::permits);
+        return wait.block(limit, [this] { return pool_.try_acquire(Guard::permits); })
+            ? Guard(&pool_)
+            : Guard();
     }
 
     detail::permit_pool pool_;

@@ -27,6 +27,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstdint>
+#include <expected>
 #include <new>
 #include <type_traits>
 #include <utility>
@@ -105,7 +106,7 @@ public:
 
     /// The same for threads that run no task: the thread sleeps. Aborts inside a task.
     /// Errors: errc::timed_out once `limit` has passed, too.
-    result<void> blocking_changed(time_limit limit = {}) noexcept {
+    [[nodiscard]] result<void> blocking_changed(time_limit limit = {}) noexcept {
         changed_awaiter wait(*this);
         if (!wait.block(limit)) {
             return failure(errc::timed_out, "watch changed");
@@ -133,7 +134,7 @@ public:
     /// inside a task. Errors: errc::timed_out once `limit` has passed, too, also while one value
     /// comes after another.
     template<std::predicate<const T&> F>
-    result<ref<T>> blocking_wait_for(F condition, time_limit limit = {}) {
+    [[nodiscard]] result<ref<T>> blocking_wait_for(F condition, time_limit limit = {}) {
         changed_awaiter(*this).forbid_in_task();
         for (;;) {
             ref<T> value = borrow_and_update();

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <rt/detail/mpsc_core.h>
+#include <rt/detail/sender_share.h>
 #include <rt/result.h>
 
 #include <algorithm>
@@ -20,37 +21,7 @@
 
 namespace rt::detail {
 
-// A sender's share in the queue, or nothing.
-class mpsc_sender_hold {
-public:
-    mpsc_sender_hold() noexcept = default;
-    explicit mpsc_sender_hold(mpsc_core* core) noexcept
-        : core_(core) {}
-    mpsc_sender_hold(const mpsc_sender_hold& other) noexcept
-        : core_(other.core_) {
-        if (core_ != nullptr) {
-            core_->add_sender();
-        }
-    }
-    mpsc_sender_hold(mpsc_sender_hold&& other) noexcept
-        : core_(std::exchange(other.core_, nullptr)) {}
-    mpsc_sender_hold& operator=(mpsc_sender_hold other) noexcept {
-        std::swap(core_, other.core_);
-        return *this;
-    }
-    ~mpsc_sender_hold() {
-        if (core_ != nullptr) {
-            core_->drop_sender();
-        }
-    }
-
-    explicit operator bool() const noexcept { return core_ != nullptr; }
-    mpsc_core* operator->() const noexcept { return core_; }
-    [[nodiscard]] mpsc_core* get() const noexcept { return core_; }
-
-private:
-    mpsc_core* core_ = nullptr;
-};
+using mpsc_sender_hold = sender_share<mpsc_core>;
 
 // A weak sender's share: it keeps the memory, not the stream.
 class mpsc_weak_hold {

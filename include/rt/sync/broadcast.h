@@ -17,6 +17,7 @@
 #pragma once
 
 #include <rt/detail/broadcast_core.h>
+#include <rt/detail/sender_share.h>
 #include <rt/detail/shared_value.h>
 #include <rt/result.h>
 #include <rt/sync/broadcast_error.h>
@@ -184,36 +185,18 @@ template<typename T>
 class sender {
 public:
     sender() noexcept = default;
-    sender(const sender& other) noexcept
-        : core_(other.core_) {
-        if (core_ != nullptr) {
-            core_->add_sender();
-        }
-    }
-    sender(sender&& other) noexcept
-        : core_(std::exchange(other.core_, nullptr)) {}
-    sender& operator=(sender other) noexcept {
-        std::swap(core_, other.core_);
-        return *this;
-    }
-    ~sender() {
-        if (core_ != nullptr) {
-            core_->drop_sender();
-        }
-    }
-
     /// Sends the value to every receiver; never waits. The number of receivers. Threads: any.
     /// Errors: errc::closed when there is no receiver, ENOMEM. The value is lost then.
     template<typename U = T>
     requires std::is_constructible_v<T, U> result<std::size_t> send(U&& value) {
-        if (core_ == nullptr) {
+        if (!share_) {
             return failure(errc::closed, "broadcast send");
         }
         auto* const node = detail::shared_value<T>::create(std::forward<U>(value));
         if (node == nullptr) {
             return failure(ENOMEM, "broadcast send");
         }
-        const std::uint32_t reached = core_->send(node);
+        const std::uint32_t reached = share_->send(node);
         if (reached == 0) {
             node->unhold();
             return failure(errc::closed, "broadcast send");
@@ -223,24 +206,24 @@ public:
 
     /// A receiver of what is sent from now on. Aborts if this sender was moved from. Threads: any.
     [[nodiscard]] receiver<T> subscribe() const noexcept {
-        if (core_ == nullptr) [[unlikely]] {
+        if (!share_) [[unlikely]] {
             detail::no_channel("rt::broadcast::sender::subscribe()");
         }
-        return receiver<T>(core_, core_->subscribe());
+        return receiver<T>(share_.get(), share_->subscribe());
     }
 
     /// Receivers, as of a moment ago.
     [[nodiscard]] std::size_t receiver_count() const noexcept {
-        return core_ == nullptr ? 0 : core_->receivers();
+        return !share_ ? 0 : share_->receivers();
     }
-    explicit operator bool() const noexcept { return core_ != nullptr; }
+    explicit operator bool() const noexcept { return static_cast<bool>(share_); }
 
 private:
     friend ends<T> channel<T>(std::size_t capacity);
     explicit sender(detail::broadcast_core* core) noexcept
-        : core_(core) {}
+        : share_(core) {}
 
-    detail::broadcast_core* core_ = nullptr;
+    detail::sender_share<detail::broadcast_core> share_;
 };
 
 template<typename T>

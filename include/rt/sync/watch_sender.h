@@ -7,6 +7,7 @@
 #pragma once
 
 #include <rt/detail/channel_end.h>
+#include <rt/detail/sender_share.h>
 #include <rt/detail/shared_value.h>
 #include <rt/detail/watch_core.h>
 #include <rt/result.h>
@@ -30,24 +31,6 @@ template<typename T>
 class sender {
 public:
     sender() noexcept = default;
-    sender(const sender& other) noexcept
-        : core_(other.core_) {
-        if (core_ != nullptr) {
-            core_->add_sender();
-        }
-    }
-    sender(sender&& other) noexcept
-        : core_(std::exchange(other.core_, nullptr)) {}
-    sender& operator=(sender other) noexcept {
-        std::swap(core_, other.core_);
-        return *this;
-    }
-    ~sender() {
-        if (core_ != nullptr) {
-            core_->drop_sender();
-        }
-    }
-
     /// Replaces the value and tells the receivers; never waits. Threads: any.
     /// Errors: errc::closed when there is no receiver (see send_always); ENOMEM. The value stays
     /// then.
@@ -63,14 +46,14 @@ public:
     /// from; ENOMEM.
     template<typename U = T>
     requires std::is_constructible_v<T, U> result<void> send_always(U&& value) {
-        if (core_ == nullptr) {
+        if (!share_) {
             return failure(errc::closed, "watch send");
         }
         auto* const node = detail::shared_value<T>::create(std::forward<U>(value));
         if (node == nullptr) {
             return failure(ENOMEM, "watch send");
         }
-        static_cast<void>(core_->replace(node, nullptr));
+        static_cast<void>(share_->replace(node, nullptr));
         return {};
     }
 
@@ -94,7 +77,7 @@ public:
     /// false its copy is dropped, and no receiver is told. Whether it was sent.
     template<std::predicate<T&> F>
     requires std::copy_constructible<T> result<bool> update_if(F change) {
-        if (core_ == nullptr) {
+        if (!share_) {
             return failure(errc::closed, "watch update");
         }
         for (;;) {
@@ -107,7 +90,7 @@ public:
             if (!change(node->value)) {
                 return false;
             }
-            if (core_->replace(node, old.value_)) {
+            if (share_->replace(node, old.value_)) {
                 made.value_ = nullptr;
                 return true;
             }
@@ -117,39 +100,37 @@ public:
     /// The present value; an empty reference from a sender that was moved from.
     [[nodiscard]] ref<T> borrow() const noexcept {
         std::uint64_t ignored = 0;
-        return core_ == nullptr ? ref<T>() : ref<T>(core_->current(ignored));
+        return !share_ ? ref<T>() : ref<T>(share_->current(ignored));
     }
     /// A receiver that has seen the present value. Aborts if this sender was moved from.
     [[nodiscard]] receiver<T> subscribe() const noexcept {
-        if (core_ == nullptr) [[unlikely]] {
+        if (!share_) [[unlikely]] {
             detail::no_channel("rt::watch::sender::subscribe()");
         }
-        core_->add_receiver();
-        return receiver<T>(core_, core_->version());
+        share_->add_receiver();
+        return receiver<T>(share_.get(), share_->version());
     }
 
     /// Waits until there is no receiver. Requires: awaited in a task. Cancel: safe.
     [[nodiscard("nothing is waited for until this is awaited")]] detail::watch_closed_wait
     closed() noexcept {
-        return detail::watch_closed_wait(core_);
+        return detail::watch_closed_wait(share_.get());
     }
     /// Whether there is no receiver.
-    [[nodiscard]] bool is_closed() const noexcept {
-        return core_ == nullptr || core_->receivers() == 0;
-    }
+    [[nodiscard]] bool is_closed() const noexcept { return !share_ || share_->receivers() == 0; }
     [[nodiscard]] std::size_t receiver_count() const noexcept {
-        return core_ == nullptr ? 0 : core_->receivers();
+        return !share_ ? 0 : share_->receivers();
     }
-    explicit operator bool() const noexcept { return core_ != nullptr; }
+    explicit operator bool() const noexcept { return static_cast<bool>(share_); }
 
 private:
     template<typename V, typename U>
     requires std::is_constructible_v<V, U>
     friend ends<V> channel(U&& first);
     explicit sender(detail::watch_core* core) noexcept
-        : core_(core) {}
+        : share_(core) {}
 
-    detail::watch_core* core_ = nullptr;
+    detail::sender_share<detail::watch_core> share_;
 };
 
 } // namespace rt::watch

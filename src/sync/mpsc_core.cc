@@ -142,6 +142,11 @@ bool mpsc_core::is_closed() noexcept {
     return is_closed_;
 }
 
+bool mpsc_core::is_ended() noexcept {
+    const sync_guard hold(lock_);
+    return is_closed_ || is_abandoned_;
+}
+
 bool mpsc_core::is_finished_locked() const noexcept {
     // relaxed: head_ is asked for by the receiver only.
     return head_.load_relaxed() == claimed_ && (is_abandoned_ || (is_closed_ && reserved_ == 0));

@@ -250,6 +250,26 @@ Test(time_limit, messages_that_are_late_can_still_be_received) {
     cr_assert(decltype(rx)().blocking_recv(1h).error().is(rt::errc::closed));
 }
 
+Test(time_limit, many_messages_that_are_late_can_still_be_received) {
+    auto [tx, rx] = rt::mpsc::channel<int>(3);
+    std::vector<int> got;
+    for (const time_limit limit : short_limits()) {
+        cr_assert_eq(rx.blocking_recv_many(got, 2, limit), 0U);
+        cr_assert_not(rx.is_closed(), "it is not the end");
+        cr_assert_eq(rx.blocking_recv_many(got, 0, limit), 0U);
+        for (int i = 0; i < 3; ++i) {
+            cr_assert(tx.try_send(i));
+        }
+        cr_assert_eq(rx.blocking_recv_many(got, 2, limit), 2U);
+        cr_assert_eq(rx.blocking_recv_many(got, 2, limit), 1U);
+    }
+    cr_assert_eq(got.size(), 12U);
+    cr_assert_eq(got[11], 2);
+    tx = {};
+    cr_assert_eq(rx.blocking_recv_many(got, 2, 1h), 0U);
+    cr_assert(rx.is_closed() && rx.is_empty());
+}
+
 Test(time_limit, what_is_not_sent_stays_with_the_sender) {
     auto [tx, rx] = rt::mpsc::channel<std::unique_ptr<int>>(1);
     cr_assert(tx.blocking_send(std::make_unique<int>(1), 0ms), "there is room");

@@ -279,6 +279,8 @@ public:
     [[nodiscard]] std::uint64_t room() noexcept;
     [[nodiscard]] std::uint64_t capacity() const noexcept { return capacity_; }
     [[nodiscard]] bool is_closed() noexcept;
+    // The same, or the senders are gone.
+    [[nodiscard]] bool is_ended() noexcept;
 
 private:
     friend class mpsc_send_wait;

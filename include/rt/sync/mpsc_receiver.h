@@ -15,6 +15,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -50,21 +51,21 @@ public:
 
     class [[nodiscard]] receive_many_awaiter : detail::mpsc_receive_wait {
     public:
-        bool await_ready() noexcept { return limit_ == 0 || mpsc_receive_wait::await_ready(); }
+        bool await_ready() noexcept { return count_max_ == 0 || mpsc_receive_wait::await_ready(); }
         using mpsc_receive_wait::await_suspend;
-        std::size_t await_resume() { return take_many(core(), into_, limit_); }
+        std::size_t await_resume() { return take_many(core(), into_, count_max_); }
 
     private:
         friend class receiver;
         receive_many_awaiter(
-            detail::mpsc_core* core, std::vector<T>& into, std::size_t limit
+            detail::mpsc_core* core, std::vector<T>& into, std::size_t count_max
         ) noexcept
             : mpsc_receive_wait(core)
             , into_(into)
-            , limit_(limit) {}
+            , count_max_(count_max) {}
 
         std::vector<T>& into_;
-        const std::size_t limit_;
+        const std::size_t count_max_;
     };
 
     receiver() noexcept = default;
@@ -86,12 +87,12 @@ public:
     /// any. Cancel: safe; no value is lost. Errors: errc::closed when there will be no more.
     receive_awaiter recv() noexcept { return receive_awaiter(core_); }
 
-    /// Waits for a value, and appends to `into` what is there, at most `limit` values. The number
-    /// of them; 0 when there will be no more, or `limit` is 0. Requires: awaited in a task; one
-    /// task at a time. Cancel: safe; no value is lost. Throws what `into` throws, std::bad_alloc;
-    /// the values that it did not take stay in the channel.
-    receive_many_awaiter recv_many(std::vector<T>& into, std::size_t limit) noexcept {
-        return receive_many_awaiter(core_, into, limit);
+    /// Waits for a value, and appends to `into` what is there, at most `count_max` values. The
+    /// number of them; 0 when there will be no more, or `count_max` is 0. Requires: awaited in a
+    /// task; one task at a time. Cancel: safe; no value is lost. Throws what `into` throws,
+    /// std::bad_alloc; the values that it did not take stay in the channel.
+    receive_many_awaiter recv_many(std::vector<T>& into, std::size_t count_max) noexcept {
+        return receive_many_awaiter(core_, into, count_max);
     }
 
     /// A value if there is one. Errors: EAGAIN when there is none now; errc::closed as for recv.
@@ -111,11 +112,13 @@ public:
         }
         return take(core_);
     }
-    /// The same for recv_many.
-    [[nodiscard]] std::size_t blocking_recv_many(std::vector<T>& into, std::size_t limit) {
-        receive_many_awaiter wait(core_, into, limit);
-        static_cast<void>(wait.block(time_limit(), [limit] { return limit == 0; }));
-        return take_many(core_, into, limit);
+    /// The same for recv_many. 0 once `limit` has passed, too: is_closed() and is_empty() tell that
+    /// from the end.
+    [[nodiscard]] std::size_t
+    blocking_recv_many(std::vector<T>& into, std::size_t count_max, time_limit limit = {}) {
+        receive_many_awaiter wait(core_, into, count_max);
+        const bool is_in_time = wait.block(limit, [count_max] { return count_max == 0; });
+        return is_in_time ? take_many(core_, into, count_max) : 0;
     }
 
     /// Refuses what is sent from now on. What is in the channel can still be received, and what is
@@ -126,6 +129,9 @@ public:
         }
     }
 
+    /// Whether nothing can be sent any more, but by permits that were reserved before: the senders
+    /// are gone, or this receiver has closed. What is in the channel can still be received.
+    [[nodiscard]] bool is_closed() const noexcept { return core_ == nullptr || core_->is_ended(); }
     /// Values in the channel, as of a moment ago.
     [[nodiscard]] std::uint64_t size() const noexcept {
         return core_ == nullptr ? 0 : core_->size();
@@ -155,7 +161,8 @@ private:
         return taken;
     }
 
-    static std::size_t take_many(detail::mpsc_core* core, std::vector<T>& into, std::size_t limit) {
+    static std::size_t
+    take_many(detail::mpsc_core* core, std::vector<T>& into, std::size_t count_max) {
         // Gives room back for what was taken, also when push_back throws.
         struct tally {
             detail::mpsc_core* core;
@@ -166,7 +173,7 @@ private:
                 }
             }
         } taken{core};
-        while (core != nullptr && taken.count < limit) {
+        while (core != nullptr && taken.count < count_max) {
             detail::mpsc_cell* const cell = core->front();
             if (cell == nullptr) {
                 if (taken.count == 0) {

@@ -8,6 +8,8 @@
 
 #include <rt/sync/semaphore.h>
 
+#include <algorithm>
+
 namespace rt::detail {
 
 const sync_wait_type permit_wait::semaphore_type{
@@ -103,6 +105,22 @@ void permit_pool::close() noexcept {
         }
     }
     refused.wake_all();
+}
+
+std::uint32_t permit_pool::take_free(std::uint32_t count) noexcept {
+    const sync_guard hold(lock_); // while somebody waits, the word is changed under it only
+    std::uint64_t word = word_.load_relaxed();
+    for (;;) {
+        const auto taken =
+            static_cast<std::uint32_t>(std::min<std::uint64_t>(word >> permit_shift, count));
+        if (taken == 0) {
+            return 0;
+        }
+        // acquire: pairs with the release in release().
+        if (word_.cas_weak_acquire(word, word - permits_of(taken))) {
+            return taken;
+        }
+    }
 }
 
 void permit_pool::grant_locked(wake_list& ready) noexcept {

@@ -312,6 +312,37 @@ Test(semaphore, loses_no_permit_in_a_storm_of_aborts) {
     }());
 }
 
+Test(semaphore, forgets_what_is_free_and_nothing_else) {
+    rt::semaphore slots(5);
+    auto held = slots.try_acquire(2);
+    cr_assert_eq(slots.forget_permits(2), 2U);
+    cr_assert_eq(slots.available(), 1U);
+    cr_assert_eq(slots.forget_permits(9), 1U, "there is no more");
+    cr_assert_eq(slots.forget_permits(1), 0U);
+    held.release();
+    cr_assert_eq(slots.available(), 2U);
+}
+
+// Who waits for more than there is waits on, and is served when the rest comes back.
+Test(semaphore, forgets_what_others_wait_beside) {
+    run([]() -> rt::task<void> {
+        rt::semaphore slots(3);
+        auto held = slots.try_acquire(2);
+        auto waiter = rt::spawn(
+            [](rt::semaphore* of) -> rt::task<void> {
+                const auto mine = co_await of->acquire(2);
+                cr_assert(mine);
+            },
+            &slots
+        );
+        co_await until_waiting(waiter);
+        cr_assert_eq(slots.forget_permits(2), 1U);
+        held.release();
+        co_await std::move(waiter);
+        cr_assert_eq(slots.available(), 2U);
+    }());
+}
+
 Test(semaphore, destroyed_under_a_waiter_is_fatal, .signal = SIGABRT) {
     rt::block_on(single(), []() -> rt::task<void> {
         bool got = false;

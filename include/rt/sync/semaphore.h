@@ -58,6 +58,8 @@ public:
 
     // Refuses those that wait and those that come later.
     void close() noexcept;
+    // Takes what is free, at most `count`, also past those that wait. How many they were.
+    [[nodiscard]] std::uint32_t take_free(std::uint32_t count) noexcept;
 
     [[nodiscard]] bool is_closed() const noexcept {
         return (word_.load_acquire() & closed) != 0; // acquire: pairs with close()
@@ -225,6 +227,10 @@ public:
 
     /// Adds permits, whether or not they were acquired before. Threads: any.
     void release(std::uint32_t count = 1) noexcept { pool_.release(count); }
+
+    /// Takes free permits out for good, at most `count`. How many they were: what is held, or was
+    /// promised to somebody, is not among them. Threads: any.
+    std::uint32_t forget_permits(std::uint32_t count) noexcept { return pool_.take_free(count); }
 
     /// Free permits, as of a moment ago.
     [[nodiscard]] std::uint64_t available() const noexcept { return pool_.available(); }

@@ -60,6 +60,9 @@ void broadcast_core::drop_sender() noexcept {
     wake_list ready;
     {
         const sync_guard hold(lock_);
+        if (!unheard_.is_empty()) [[unlikely]] {
+            gone_in_use("the last rt::broadcast::sender");
+        }
         is_closed_.store_release(true); // release: pairs with has_news
         ready.add_all(waiters_);
     }
@@ -107,13 +110,16 @@ shared_node* broadcast_core::step_over(std::uint64_t position) noexcept {
 void broadcast_core::drop_receiver(std::uint64_t position) noexcept {
     std::uint64_t end = 0;
     bool is_counted = true;
+    wake_list ready;
     do {
         shared_node* freed = nullptr;
         {
             const sync_guard hold(lock_);
             const std::uint64_t tail = tail_.load_relaxed(); // relaxed: guarded by lock_
             if (std::exchange(is_counted, false)) {
-                --receivers_;
+                if (--receivers_ == 0) {
+                    ready.add_all(unheard_);
+                }
                 end = tail; // what is sent from here on does not count it
             }
             position = std::max(position, tail - std::min(tail, capacity()));
@@ -127,6 +133,7 @@ void broadcast_core::drop_receiver(std::uint64_t position) noexcept {
         while (freed != nullptr) {
             std::exchange(freed, freed->next_free)->unhold();
         }
+        ready.wake_all();
     } while (position < end);
     release();
 }
@@ -177,6 +184,27 @@ wait_node::cancel_result broadcast_wait::withdraw(wait_node* node) noexcept {
     auto* const self = static_cast<broadcast_wait*>(node);
     const sync_guard hold(self->core()->lock_);
     return self->core()->waiters_.remove(self) ? cancel_result::detached : cancel_result::in_flight;
+}
+
+const sync_wait_type broadcast_closed_wait::wait_type{&enroll, &withdraw, wait_kind::channel_send};
+
+bool broadcast_closed_wait::enroll(sync_wait* waiter) noexcept {
+    broadcast_core* const core = static_cast<broadcast_closed_wait*>(waiter)->core();
+    if (core == nullptr) {
+        return false;
+    }
+    const sync_guard hold(core->lock_);
+    if (core->receivers_ == 0) {
+        return false;
+    }
+    core->unheard_.push_back(waiter);
+    return true;
+}
+
+wait_node::cancel_result broadcast_closed_wait::withdraw(wait_node* node) noexcept {
+    auto* const self = static_cast<broadcast_closed_wait*>(node);
+    const sync_guard hold(self->core()->lock_);
+    return self->core()->unheard_.remove(self) ? cancel_result::detached : cancel_result::in_flight;
 }
 
 } // namespace rt::detail

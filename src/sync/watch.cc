@@ -75,21 +75,20 @@ shared_node* watch_core::current(std::uint64_t& version) noexcept {
     return value_;
 }
 
-bool watch_core::replace(shared_node* node, const shared_node* expected) noexcept {
+shared_node* watch_core::exchange(shared_node* node, const shared_node* expected) noexcept {
     wake_list ready;
     shared_node* old = nullptr;
     {
         const sync_guard hold(lock_);
         if (expected != nullptr && expected != value_) {
-            return false;
+            return nullptr;
         }
         old = std::exchange(value_, node);
         version_.add_release(one_version); // release: pairs with has_changed
         ready.add_all(changed_);
     }
     ready.wake_all();
-    old->unhold();
-    return true;
+    return old;
 }
 
 const sync_wait_type watch_changed_wait::wait_type{&enroll, &withdraw, wait_kind::channel_receive};

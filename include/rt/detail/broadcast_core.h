@@ -67,10 +67,16 @@ public:
     }
 
     [[nodiscard]] std::uint32_t receivers() noexcept;
+    [[nodiscard]] std::uint32_t senders() const noexcept {
+        return senders_.load_relaxed(); // relaxed: a moment old is good enough
+    }
+    // No sender is left. acquire: pairs with the release in drop_sender.
+    [[nodiscard]] bool is_closed() const noexcept { return is_closed_.load_acquire(); }
     [[nodiscard]] std::uint64_t capacity() const noexcept { return mask_ + 1; }
 
 private:
     friend class broadcast_wait;
+    friend class broadcast_closed_wait;
 
     explicit broadcast_core(std::uint64_t capacity, shared_node** ring) noexcept
         : mask_(capacity - 1)
@@ -86,6 +92,7 @@ private:
     sync_lock lock_;
     std::uint32_t receivers_ = 1; // guarded by lock_
     wait_list waiters_;           // guarded by lock_
+    wait_list unheard_;           // guarded by lock_
     atomic<std::uint32_t> senders_{1};
     atomic<std::uint32_t> holds_{2}; // all senders together, and each receiver
 };
@@ -121,6 +128,31 @@ private:
 
     const std::uint64_t& position_;
     end_wait use_; // of the receiver
+};
+
+// Waits until there is no receiver.
+class RT_API broadcast_closed_wait : public sync_wait {
+public:
+    explicit broadcast_closed_wait(broadcast_core* core) noexcept
+        : sync_wait(wait_type, core) {}
+
+    bool await_ready() noexcept {
+        return take_budget() && (core() == nullptr || core()->receivers() == 0);
+    }
+    template<typename Promise>
+    bool await_suspend(std::coroutine_handle<Promise> self) noexcept {
+        return suspend(self.address());
+    }
+    void await_resume() const noexcept {}
+
+private:
+    static const sync_wait_type wait_type;
+    static bool enroll(sync_wait* waiter) noexcept;
+    static cancel_result withdraw(wait_node* node) noexcept;
+
+    [[nodiscard]] broadcast_core* core() const noexcept {
+        return static_cast<broadcast_core*>(object());
+    }
 };
 
 } // namespace rt::detail

@@ -56,6 +56,11 @@ public:
     // Receiver. Whether there is a value or there will be none.
     // acquire: pairs with the release in publish and drop_sender.
     [[nodiscard]] bool is_settled() const noexcept { return (word_.load_acquire() & settled) != 0; }
+    // Whether there is none, and there will be none. acquire: as above.
+    [[nodiscard]] bool is_ended() const noexcept {
+        const std::uint32_t word = word_.load_acquire();
+        return (word & settled) != 0 && (word & has_value) == 0;
+    }
     // Whether there is a value; it is the caller's then. REQUIRES: is_settled().
     [[nodiscard]] bool take_value() noexcept {
         // acquire: pairs with the release in publish.

@@ -39,6 +39,10 @@ public:
     explicit operator bool() const noexcept { return core_ != nullptr; }
     Core* operator->() const noexcept { return core_; }
     [[nodiscard]] Core* get() const noexcept { return core_; }
+    // Whether both are senders of one channel.
+    [[nodiscard]] bool is_with(const sender_share& other) const noexcept {
+        return core_ != nullptr && core_ == other.core_;
+    }
 
 private:
     Core* core_ = nullptr;

@@ -41,10 +41,10 @@ public:
     [[nodiscard]] shared_node* current(std::uint64_t& version) noexcept;
 
     // Replaces the value, provided that it is still `expected` or that is null; takes over the
-    // caller's hold then.
-    [[nodiscard]] bool replace(shared_node* node, const shared_node* expected) noexcept;
+    // caller's hold then, and gives that of the old value. Null: it is another.
+    [[nodiscard]] shared_node* exchange(shared_node* node, const shared_node* expected) noexcept;
 
-    // acquire: pairs with the release in replace and drop_sender.
+    // acquire: pairs with the release in exchange and drop_sender.
     [[nodiscard]] bool has_changed(std::uint64_t seen) const noexcept {
         return (version_.load_acquire() & ~closed) != seen;
     }
@@ -53,6 +53,11 @@ public:
     }
     [[nodiscard]] std::uint64_t version() const noexcept {
         return version_.load_acquire() & ~closed;
+    }
+    // A version that is another than the present one.
+    [[nodiscard]] std::uint64_t version_before() const noexcept { return version() - one_version; }
+    [[nodiscard]] std::uint32_t senders() const noexcept {
+        return senders_.load_relaxed(); // relaxed: a moment old is good enough
     }
     // As of a moment ago. acquire: pairs with drop_receiver.
     [[nodiscard]] std::uint32_t receivers() const noexcept { return receivers_.load_acquire(); }

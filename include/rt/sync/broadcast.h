@@ -148,6 +148,10 @@ public:
     [[nodiscard]] std::uint64_t size() const noexcept {
         return core_ == nullptr ? 0 : core_->behind(position_);
     }
+    /// Whether the next receive would have to wait, or will never find anything.
+    [[nodiscard]] bool is_empty() const noexcept { return size() == 0; }
+    /// Whether all senders are gone. What was sent can still be received.
+    [[nodiscard]] bool is_closed() const noexcept { return core_ == nullptr || core_->is_closed(); }
     explicit operator bool() const noexcept { return core_ != nullptr; }
 
 private:
@@ -212,9 +216,24 @@ public:
         return receiver<T>(share_.get(), share_->subscribe());
     }
 
+    /// Waits until there is no receiver. Requires: awaited in a task. Cancel: safe.
+    [[nodiscard("nothing is waited for until this is awaited")]] detail::broadcast_closed_wait
+    closed() noexcept {
+        return detail::broadcast_closed_wait(share_.get());
+    }
+    /// Whether there is no receiver.
+    [[nodiscard]] bool is_closed() const noexcept { return receiver_count() == 0; }
     /// Receivers, as of a moment ago.
     [[nodiscard]] std::size_t receiver_count() const noexcept {
         return !share_ ? 0 : share_->receivers();
+    }
+    /// Senders, this one included, as of a moment ago.
+    [[nodiscard]] std::size_t sender_count() const noexcept {
+        return !share_ ? 0 : share_->senders();
+    }
+    /// Whether both send to one channel.
+    [[nodiscard]] bool is_same_channel(const sender& other) const noexcept {
+        return share_.is_with(other.share_);
     }
     explicit operator bool() const noexcept { return static_cast<bool>(share_); }
 

@@ -81,6 +81,10 @@ public:
     }
 
     explicit operator bool() const noexcept { return static_cast<bool>(hold_); }
+    /// Whether both send to one channel.
+    [[nodiscard]] bool is_same_channel(const unbounded_sender& other) const noexcept {
+        return hold_.is_with(other.hold_);
+    }
     /// Whether nothing can be sent any more.
     [[nodiscard]] bool is_closed() const noexcept { return !hold_ || hold_->is_closed(); }
     /// Values in the channel, as of a moment ago.

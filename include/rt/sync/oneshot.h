@@ -172,6 +172,10 @@ public:
         }
     }
 
+    /// Whether there is nothing to receive and never will be: see recv for when.
+    [[nodiscard]] bool is_closed() const noexcept {
+        return state_ == nullptr || state_->is_ended();
+    }
     explicit operator bool() const noexcept { return state_ != nullptr; }
 
 private:

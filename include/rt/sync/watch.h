@@ -168,6 +168,9 @@ public:
     [[nodiscard]] bool has_changed() const noexcept {
         return core_ != nullptr && core_->has_changed(seen_);
     }
+    /// Makes the present value one that this receiver has not seen, or has.
+    void mark_changed() noexcept { seen_ = core_ == nullptr ? 0 : core_->version_before(); }
+    void mark_unchanged() noexcept { seen_ = core_ == nullptr ? 0 : core_->version(); }
     /// Whether all senders are gone.
     [[nodiscard]] bool is_closed() const noexcept { return core_ == nullptr || core_->is_closed(); }
     explicit operator bool() const noexcept { return core_ != nullptr; }

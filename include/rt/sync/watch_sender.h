@@ -53,8 +53,22 @@ public:
         if (node == nullptr) {
             return failure(ENOMEM, "watch send");
         }
-        static_cast<void>(share_->replace(node, nullptr));
+        share_->exchange(node, nullptr)->unhold();
         return {};
+    }
+
+    /// The same as send_always, and returns the value that it has replaced.
+    template<typename U = T>
+    requires std::is_constructible_v<T, U>
+    [[nodiscard]] result<ref<T>> send_replace(U&& value) {
+        if (!share_) {
+            return failure(errc::closed, "watch send");
+        }
+        auto* const node = detail::shared_value<T>::create(std::forward<U>(value));
+        if (node == nullptr) {
+            return failure(ENOMEM, "watch send");
+        }
+        return ref<T>(share_->exchange(node, nullptr));
     }
 
     /// Changes a copy of the value with `change(T&)` and sends it. When another sender is faster it
@@ -90,7 +104,8 @@ public:
             if (!change(node->value)) {
                 return false;
             }
-            if (share_->replace(node, old.value_)) {
+            if (detail::shared_node* const before = share_->exchange(node, old.value_)) {
+                before->unhold();
                 made.value_ = nullptr;
                 return true;
             }
@@ -120,6 +135,14 @@ public:
     [[nodiscard]] bool is_closed() const noexcept { return !share_ || share_->receivers() == 0; }
     [[nodiscard]] std::size_t receiver_count() const noexcept {
         return !share_ ? 0 : share_->receivers();
+    }
+    /// Senders, this one included, as of a moment ago.
+    [[nodiscard]] std::size_t sender_count() const noexcept {
+        return !share_ ? 0 : share_->senders();
+    }
+    /// Whether both send to one channel.
+    [[nodiscard]] bool is_same_channel(const sender& other) const noexcept {
+        return share_.is_with(other.share_);
     }
     explicit operator bool() const noexcept { return static_cast<bool>(share_); }
 

@@ -31,6 +31,8 @@
 #include "driver/wait_time.h"
 #include "metrics/worker_counters.h"
 
+#include <rt/detail/atomic.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -54,6 +56,15 @@ constexpr unsigned enter_abs_timer = 1U << 5U; // IORING_ENTER_ABS_TIMER, kernel
 constexpr std::uint64_t tag_wake = 1;          // the eventfd's poll
 constexpr std::uint64_t tag_ignored = 2;       // removals and the probe's NOP
 constexpr std::uint64_t tag_last = 15;         // watches are aligned: larger values are pointers
+
+// A ring may be mapped where one of another runtime was. The kernel orders the two; a race
+// detector, which does not see liburing's system calls, has to be told.
+constinit atomic<std::uint32_t> rings_ended{0};
+
+void end_ring(io_uring& ring) noexcept {
+    rings_ended.add_release(1); // release: pairs with the acquire after a ring is mapped
+    io_uring_queue_exit(&ring);
+}
 
 // Flag sets in order of preference; EINVAL moves on to the next.
 constexpr unsigned flag_sets[] = {
@@ -82,6 +93,7 @@ int set_up(io_uring& ring, std::uint32_t entries, bool roams) noexcept {
             break;
         }
     }
+    static_cast<void>(rings_ended.load_acquire()); // acquire: pairs with end_ring
     return status;
 }
 
@@ -177,7 +189,7 @@ int ring_driver::open(std::uint32_t entries, bool roams) noexcept {
 ring_driver::~ring_driver() {
     if (is_open_) {
         orphan_all(); // queue_exit cancels what is armed; nothing is reaped any more
-        io_uring_queue_exit(&ring_);
+        end_ring(ring_);
     }
 }
 
@@ -441,7 +453,7 @@ std::string ring_unusable(std::uint32_t entries) noexcept {
             reason = "io_uring_enter: a NOP did not complete";
         }
     }
-    io_uring_queue_exit(&ring);
+    end_ring(ring);
     return reason;
 }
 

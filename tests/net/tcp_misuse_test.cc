@@ -40,7 +40,7 @@ rt::task<void> read_one(rt::tcp_stream* peer) {
 }
 
 rt::task<void> accept_one(rt::tcp_listener* listener) {
-    static_cast<void>(co_await rt::timeout(100ms, listener->accept()));
+    static_cast<void>(co_await rt::timeout(10s, listener->accept()));
 }
 
 rt::task<void> two_tasks_read() {

@@ -6,12 +6,12 @@
 // it is the same on both drivers and is said at once. All else that can be opened can be polled, or
 // is refused by the driver at the first wait.
 #include "base/unique_fd.h"
+#include "net/nonblocking.h"
 
 #include <rt/net/async_fd.h>
 
 #include <cerrno>
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 namespace rt {
@@ -26,9 +26,8 @@ result<async_fd> async_fd::adopt(int fd) noexcept {
     if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode) || S_ISBLK(about.st_mode)) {
         return failure(EPERM, name);
     }
-    const int flags = ::fcntl(fd, F_GETFL);
-    if (flags < 0 || ((flags & O_NONBLOCK) == 0 && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)) {
-        return failure(errno, name);
+    if (const result<void> set = make_nonblocking(fd, name); !set) {
+        return failure(set.error());
     }
     result<detail::io_handle> io = detail::io_handle::adopt(owned.release());
     if (!io) {

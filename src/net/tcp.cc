@@ -16,8 +16,8 @@
 #include "base/system_calls.h"
 #include "base/unique_fd.h"
 #include "driver/io_source.h"
+#include "net/nonblocking.h"
 
-#include <rt/detail/context.h>
 #include <rt/net/tcp.h>
 #include <rt/time.h>
 #include <rt/yield.h>
@@ -25,7 +25,6 @@
 #include <cerrno>
 #include <chrono>
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -142,16 +141,7 @@ result<void> prepare_adopted(int fd, bool listens, const char* name) noexcept {
     if (*type != SOCK_STREAM || (*is_listening != 0) != listens) {
         return failure(EINVAL, name);
     }
-    const int flags = ::fcntl(fd, F_GETFL);
-    if (flags < 0 || ((flags & O_NONBLOCK) == 0 && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)) {
-        return failure(errno, name);
-    }
-    return {};
-}
-
-// Whether a task may make one more call in this turn; always outside a task.
-bool may_try() noexcept {
-    return detail::this_thread.task == nullptr || detail::consume_budget();
+    return make_nonblocking(fd, name);
 }
 
 } // namespace
@@ -342,7 +332,7 @@ result<std::size_t> tcp_stream::try_read(std::span<std::byte> into) noexcept {
     if (into.empty()) {
         return 0;
     }
-    return may_try() ? receive(into) : failure(EAGAIN, read_name);
+    return detail::may_try() ? receive(into) : failure(EAGAIN, read_name);
 }
 
 result<std::size_t> tcp_stream::try_write(std::span<const std::byte> from) noexcept {
@@ -352,7 +342,7 @@ result<std::size_t> tcp_stream::try_write(std::span<const std::byte> from) noexc
     if (from.empty()) {
         return 0;
     }
-    return may_try() ? send(from) : failure(EAGAIN, write_name);
+    return detail::may_try() ? send(from) : failure(EAGAIN, write_name);
 }
 
 detail::ready_awaiter tcp_stream::readable() const noexcept {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <rt/detail/config.h>
+#include <rt/detail/context.h>
 #include <rt/detail/header.h>
 #include <rt/detail/suspend.h>
 #include <rt/result.h>
@@ -71,6 +72,12 @@ private:
     bool is_limited_ = false; // between limit_->begin and end
     result<void> outcome_{};
 };
+
+// Whether a task may make one more call in this turn; always outside a task. For calls that do not
+// wait.
+[[nodiscard]] inline bool may_try() noexcept {
+    return this_thread.task == nullptr || consume_budget();
+}
 
 // Owns a descriptor and its registration. Movable; not shared between threads.
 class RT_API io_handle {

@@ -111,17 +111,12 @@ private:
         return which == reads ? "async fd read" : "async fd write";
     }
 
-    // Whether a task may make one more call in this turn; always outside a task.
-    [[nodiscard]] static bool may_try() noexcept {
-        return detail::this_thread.task == nullptr || detail::consume_budget();
-    }
-
     template<typename Call>
     result<std::size_t> try_now(detail::direction which, Call& call) {
         if (!io_) {
             return failure(EBADF, name_of(which));
         }
-        return may_try() ? attempt(which, call) : failure(EAGAIN, name_of(which));
+        return detail::may_try() ? attempt(which, call) : failure(EAGAIN, name_of(which));
     }
 
     template<typename Call>

@@ -115,9 +115,13 @@ std::vector<observed_list::entry>::iterator observed_list::find(std::uint64_t id
     });
 }
 
-void observed_list::read_times(entry& one) {
+void observed_list::read_times(entry& one) noexcept {
     scheduler::pool& workers = one.core->workers();
-    one.used.resize(std::max<std::size_t>(one.used.size(), workers.view_count()));
+    try {
+        one.used.resize(std::max<std::size_t>(one.used.size(), workers.view_count()));
+    } catch (const std::bad_alloc&) {
+        // Those that were looked at before are; the sums lose the part of the others.
+    }
     for (std::uint32_t i = 0; i < one.used.size(); ++i) {
         one.used[i] = latest(one.used[i], read_thread_time(workers.view(i).tid));
     }
@@ -127,21 +131,17 @@ void observed_list::note_times(engine::core& runtime) noexcept {
     const std::lock_guard hold(lock_);
     const auto found = find(runtime.id());
     if (found != entries_.end()) {
-        try {
-            read_times(*found);
-        } catch (const std::bad_alloc&) {
-            // As it was when it was looked at last.
-        }
+        read_times(*found);
     }
 }
 
 void observed_list::remove(engine::core& runtime) noexcept {
-    note_times(runtime);
     const std::lock_guard hold(lock_);
     const auto found = find(runtime.id());
     if (found == entries_.end()) {
         return;
     }
+    read_times(*found);
     scheduler::pool& workers = runtime.workers();
     for (std::uint32_t i = 0; i < workers.view_count(); ++i) {
         if (const auto* const counters = workers.view(i).counters; counters != nullptr) {

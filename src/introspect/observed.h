@@ -123,7 +123,7 @@ private:
 
     // The following need lock_.
     [[nodiscard]] std::vector<entry>::iterator find(std::uint64_t id) noexcept;
-    static void read_times(entry& one);
+    static void read_times(entry& one) noexcept;
     void settle(std::vector<runtime_facts>& all);
 
     // Copying allocates, which a ranked lock forbids; starts and stops may wait for a copy.

@@ -43,7 +43,10 @@ template<typename T>
 void* finish_root(task_header* header) noexcept {
     using promise = task_promise<T>;
     auto* const left = static_cast<promise*>(frame_of(header->live.frame));
-    {
+    if (std::is_void_v<T> && left->slot.kind() == outcome::value) [[likely]] {
+        std::coroutine_handle<promise>::from_promise(*left).destroy();
+        header->ended = outcome::value; // which is all that there is to move
+    } else {
         result_slot<T> slot = std::move(left->slot);
         std::coroutine_handle<promise>::from_promise(*left).destroy();
         if ((header->state.load_relaxed() & state_interest) != 0) {

@@ -137,6 +137,7 @@ bool worker::become_lone() noexcept {
         return false;
     }
     is_searching_ = false;
+    rest_looks_.forget(); // it counts no events for as long
     state.store_relaxed(worker_state::running);
     is_lone_ = true;
     fence_seq_cst(); // store-load; pairs with notify's

@@ -11,7 +11,6 @@
 // Threads: the worker.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 namespace rt::scheduler {
@@ -19,7 +18,7 @@ namespace rt::scheduler {
 class rest_looks {
 public:
     // One event has gone by. True: it is time to look.
-    [[nodiscard]] bool is_due() noexcept { return ++gone_ > wanted_; }
+    [[nodiscard]] bool is_due() noexcept { return --left_ < 0; }
 
     // It is `now_ns`; the next look comes after so many events. True: those since the last look
     // took long_ns each or more, and the worker was never out of work meanwhile. What went by since
@@ -27,18 +26,23 @@ public:
     [[nodiscard]] bool look(std::uint64_t now_ns, std::uint32_t events) noexcept {
         const std::uint64_t since_ns = now_ns - seen_ns_;
         const bool was_long =
-            seen_ns_ != 0 && since_ns <= rest_max_ns && since_ns >= long_ns * gone_;
+            seen_ns_ != 0 && since_ns <= rest_max_ns && since_ns >= long_ns * gone();
         seen_ns_ = now_ns;
-        gone_ = 0;
         wanted_ = events;
+        left_ = events;
         return was_long;
     }
 
     // The next look is due at once.
-    void hurry() noexcept { wanted_ = 0; }
+    void hurry() noexcept { limit(0); }
 
-    // It is due after so many events at the latest.
-    void limit(std::uint32_t events) noexcept { wanted_ = std::min(wanted_, events); }
+    // It is due after so many events since the last at the latest.
+    void limit(std::uint32_t events) noexcept {
+        if (events < wanted_) {
+            left_ -= wanted_ - events;
+            wanted_ = events;
+        }
+    }
 
     // The worker is out of work: what goes by until the next look says nothing.
     void forget() noexcept { seen_ns_ = 0; }
@@ -49,8 +53,13 @@ public:
     static constexpr std::uint64_t rest_max_ns = 4'000'000;
 
 private:
-    std::uint64_t gone_ = 0;    // events since the last look
-    std::uint32_t wanted_ = 0;  // that go by between two
+    // Events since the last look.
+    [[nodiscard]] std::uint64_t gone() const noexcept {
+        return static_cast<std::uint64_t>(wanted_ - left_);
+    }
+
+    std::int64_t wanted_ = 0;   // events that go by between two looks
+    std::int64_t left_ = 0;     // of these; less than none while a look is put off
     std::uint64_t seen_ns_ = 0; // the last look; 0: it does not count
 };
 

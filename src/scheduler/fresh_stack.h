@@ -17,8 +17,8 @@
 // on two; trees, whose tasks are warm, take as long as before.
 //
 // Threads: the owner; at shutdown the leader, with the owner at rest.
-// A circular buffer that doubles; after warm-up it does not allocate. If it cannot grow, push says
-// so and the caller uses the ring, which overflows into injection.
+// A circular buffer that doubles; after warm-up it does not allocate. If it cannot grow, the
+// caller uses the ring, which overflows into injection.
 #pragma once
 
 #include <rt/detail/header.h>
@@ -36,12 +36,30 @@ public:
     fresh_stack& operator=(const fresh_stack&) = delete;
     ~fresh_stack() { std::free(slots_); }
 
-    // False: memory is exhausted.
-    [[nodiscard]] bool try_push(detail::task_header* task) noexcept {
-        if (top_ - bottom_ == capacity_ && !grow()) [[unlikely]] {
+    // REQUIRES: has_room().
+    void push(detail::task_header* task) noexcept { at(top_++) = task; }
+    [[nodiscard]] bool has_room() const noexcept { return top_ - bottom_ != capacity_; }
+
+    // Makes room. False: memory is exhausted.
+    [[nodiscard]] bool grow() noexcept {
+        const std::uint32_t wanted = capacity_ == 0 ? capacity_first : capacity_ * 2;
+        if (wanted > capacity_max) {
             return false;
         }
-        at(top_++) = task;
+        auto** const grown =
+            static_cast<detail::task_header**>(std::malloc(wanted * sizeof(detail::task_header*)));
+        if (grown == nullptr) {
+            return false;
+        }
+        const std::uint32_t count = size();
+        for (std::uint32_t i = 0; i < count; ++i) {
+            grown[i] = at(bottom_ + i);
+        }
+        std::free(slots_);
+        slots_ = grown;
+        capacity_ = wanted;
+        bottom_ = 0;
+        top_ = count;
         return true;
     }
 
@@ -90,28 +108,6 @@ private:
         __builtin_prefetch(header, 1);
         __builtin_prefetch(header + offsetof(detail::task_header, id), 1);
         __builtin_prefetch(at(top_ - prefetch_distance + 1)->resume, 1);
-    }
-
-    [[gnu::noinline]] bool grow() noexcept {
-        const std::uint32_t wanted = capacity_ == 0 ? capacity_first : capacity_ * 2;
-        if (wanted > capacity_max) {
-            return false;
-        }
-        auto** const grown =
-            static_cast<detail::task_header**>(std::malloc(wanted * sizeof(detail::task_header*)));
-        if (grown == nullptr) {
-            return false;
-        }
-        const std::uint32_t count = size();
-        for (std::uint32_t i = 0; i < count; ++i) {
-            grown[i] = at(bottom_ + i);
-        }
-        std::free(slots_);
-        slots_ = grown;
-        capacity_ = wanted;
-        bottom_ = 0;
-        top_ = count;
-        return true;
     }
 
     detail::task_header** slots_ = nullptr;

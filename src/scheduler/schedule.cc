@@ -132,18 +132,38 @@ void worker::schedule_local(task_header* task) noexcept {
     }
 }
 
+// What it may call is called last and out of line, so that a spawn saves no registers for it.
 void worker::schedule_new(task_header* task) noexcept {
-    const queue_use use;
-    counters.local_schedules.bump_relaxed(1);
-    if (fresh_.try_push(task)) [[likely]] {
+    if (!fresh_.has_room()) [[unlikely]] {
+        return schedule_new_slow(task);
+    }
+    {
+        const queue_use use;
+        counters.local_schedules.bump_relaxed(1);
+        fresh_.push(task);
         private_depth_.bump_relaxed(1);
         this_thread.newest = task;
-    } else {
-        push(task);
     }
-    if (!is_lone()) {
-        share(); // leaves at least the newest
+    if (is_share_due()) {
+        share_new();
     }
+}
+
+void worker::schedule_new_slow(task_header* task) noexcept {
+    {
+        const queue_use use;
+        if (!fresh_.grow()) {
+            counters.local_schedules.bump_relaxed(1);
+            return push(task);
+        }
+    }
+    schedule_new(task);
+}
+
+// Leaves at least the newest.
+void worker::share_new() noexcept {
+    const queue_use use;
+    share_fresh();
 }
 
 // A task that joins the one it has just spawned would suspend, be woken by the child's end, which
@@ -354,10 +374,19 @@ bool pool::run_at_join(task_header* task, detail::join_wait& wait) noexcept {
 }
 
 void pool::schedule_new(task_header* task) noexcept {
+    worker* const self = this_thread.worker;
     const bool is_ending = state_->phase.load_relaxed() != phase_running;
+    if (is_ending || self == nullptr || this_thread.scheduler != this) [[unlikely]] {
+        return schedule_new_elsewhere(task, is_ending);
+    }
+    self->schedule_new(task);
+}
+
+// From a thread that is no worker of the pool, or while it ends.
+void pool::schedule_new_elsewhere(task_header* task, bool is_ending) noexcept {
     if (is_ending) {
-        // The pool ends: a task that is spawned now does not begin. Relaxed: one that slips through
-        // is found by the leader's walk.
+        // A task that is spawned now does not begin. Relaxed: one that slips through is found by
+        // the leader's walk.
         task->state.or_relaxed(detail::state_aborted);
     }
     worker* const self = this_thread.worker;

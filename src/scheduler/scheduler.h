@@ -148,6 +148,8 @@ private:
     [[nodiscard]] metrics::histogram_data
     sum_of(metrics::histogram* metrics::worker_counters::*which) const;
     void run_on_this_thread(detail::task_header* root, thread_listener& listener) noexcept;
+    [[gnu::noinline]] void
+    schedule_new_elsewhere(detail::task_header* task, bool is_ending) noexcept;
 
     std::unique_ptr<pool_state> state_;
 };

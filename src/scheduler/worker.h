@@ -153,6 +153,8 @@ private:
     [[nodiscard]] task_header* next_injected(std::size_t most) noexcept;
     [[nodiscard, gnu::noinline]] task_header* next_from_others() noexcept;
     [[nodiscard]] task_header* next() noexcept;
+    [[nodiscard, gnu::noinline]] task_header* next_others_first() noexcept;
+    [[nodiscard, gnu::noinline]] task_header* next_others_last() noexcept;
     [[nodiscard]] bool has_deferred() const noexcept {
         return !deferred_.is_empty() || bound.has_deferred();
     }
@@ -182,10 +184,15 @@ private:
     // Lets others have some of the spawned tasks, if there are enough of them, and all that is
     // held.
     void share() noexcept {
-        if (rest_looks_.is_due() && (fresh_.size() >= 2 || !held_.is_empty()) && !is_lone()) {
+        if (is_share_due()) {
             share_fresh();
         }
     }
+    [[nodiscard]] bool is_share_due() noexcept {
+        return !is_lone() && rest_looks_.is_due() && (fresh_.size() >= 2 || !held_.is_empty());
+    }
+    [[gnu::noinline]] void schedule_new_slow(task_header* task) noexcept;
+    [[gnu::noinline]] void share_new() noexcept;
     [[nodiscard]] bool is_still_resting() noexcept;
     void share_fresh() noexcept;
     [[nodiscard]] bool take_next_in_turn(task_header* task) noexcept;

@@ -47,14 +47,14 @@ void let_joiners_wait() noexcept;
 
 // Its runtime has hooks for tasks, or measures something of their turns.
 [[nodiscard]] inline bool is_hooked(const task_header* task) noexcept {
-    return task->scheduler != nullptr && task->scheduler->hooks != nullptr;
+    return task->scheduler->hooks != nullptr;
 }
 
 [[gnu::cold, gnu::noinline]] void write_ready_time(task_header* task) noexcept;
 
 // For whoever has made a task ready that he owns, before he queues it.
 [[gnu::always_inline]] inline void note_ready(task_header* task) noexcept {
-    if (task->scheduler != nullptr && task->scheduler->measures_latency) [[unlikely]] {
+    if (task->scheduler->measures_latency) [[unlikely]] {
         write_ready_time(task);
     }
 }

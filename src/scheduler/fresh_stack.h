@@ -16,13 +16,15 @@
 // tasks that come after. spawn_many_from_worker takes 0.73 of the time with it on one worker, 0.68
 // on two; trees, whose tasks are warm, take as long as before.
 //
-// Threads: the owner; at shutdown the leader, with the owner at rest.
+// Threads: the owner; at shutdown the leader, with the owner at rest. size_seen() by any.
 // A circular buffer that doubles; after warm-up it does not allocate. If it cannot grow, the
 // caller uses the ring, which overflows into injection.
 #pragma once
 
+#include <rt/detail/atomic.h>
 #include <rt/detail/header.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -36,9 +38,16 @@ public:
     fresh_stack& operator=(const fresh_stack&) = delete;
     ~fresh_stack() { std::free(slots_); }
 
-    // REQUIRES: has_room().
-    void push(detail::task_header* task) noexcept { at(top_++) = task; }
-    [[nodiscard]] bool has_room() const noexcept { return top_ - bottom_ != capacity_; }
+    // False: there is no room.
+    [[nodiscard]] bool try_push(detail::task_header* task) noexcept {
+        const std::uint32_t newest = top(); // each end is loaded once
+        if (newest - bottom() == capacity_) [[unlikely]] {
+            return false;
+        }
+        at(newest) = task;
+        top_.store_relaxed(newest + 1);
+        return true;
+    }
 
     // Makes room. False: memory is exhausted.
     [[nodiscard]] bool grow() noexcept {
@@ -51,69 +60,87 @@ public:
         if (grown == nullptr) {
             return false;
         }
-        const std::uint32_t count = size();
-        for (std::uint32_t i = 0; i < count; ++i) {
-            grown[i] = at(bottom_ + i);
+        for (std::uint32_t i = bottom(); i != top(); ++i) {
+            grown[i & (wanted - 1)] = at(i);
         }
         std::free(slots_);
         slots_ = grown;
         capacity_ = wanted;
-        bottom_ = 0;
-        top_ = count;
         return true;
     }
 
     // The newest task, or null.
     [[nodiscard]] detail::task_header* pop_newest() noexcept {
-        if (top_ == bottom_) {
+        const std::uint32_t above = top();
+        const std::uint32_t oldest = bottom();
+        if (above == oldest) {
             return nullptr;
         }
-        detail::task_header* const task = at(--top_);
-        if (size() > prefetch_distance) {
-            prefetch();
+        const std::uint32_t newest = above - 1;
+        top_.store_relaxed(newest);
+        if (newest - oldest > prefetch_distance) {
+            prefetch(newest);
         }
-        return task;
+        return at(newest);
     }
 
     [[nodiscard]] bool is_newest(const detail::task_header* task) const noexcept {
-        return top_ != bottom_ && at(top_ - 1) == task;
+        return !is_empty() && at(top() - 1) == task;
     }
 
     // The oldest task, or null.
     [[nodiscard]] detail::task_header* pop_oldest() noexcept {
-        return top_ == bottom_ ? nullptr : at(bottom_++);
+        if (is_empty()) {
+            return nullptr;
+        }
+        detail::task_header* const task = at(bottom());
+        bottom_.bump_relaxed(1);
+        return task;
     }
 
     // Puts back what pop_oldest took.
-    void push_oldest(detail::task_header* task) noexcept { at(--bottom_) = task; }
+    void push_oldest(detail::task_header* task) noexcept {
+        bottom_.store_relaxed(bottom() - 1);
+        at(bottom()) = task;
+    }
 
-    [[nodiscard]] std::uint32_t size() const noexcept { return top_ - bottom_; }
+    [[nodiscard]] bool is_empty() const noexcept { return top() == bottom(); }
+    [[nodiscard]] std::uint32_t size() const noexcept { return top() - bottom(); }
+    // For other threads, a moment old. The newer end first: what leaves at the other one meanwhile
+    // makes it fewer, not more, and less than nothing is none.
+    [[nodiscard]] std::uint32_t size_seen() const noexcept {
+        const std::uint32_t above = top();
+        const auto seen = static_cast<std::int32_t>(above - bottom());
+        return static_cast<std::uint32_t>(std::max(seen, 0));
+    }
 
     // Grows with each push and shrinks with each pop_newest, whatever happens at the other end.
-    [[nodiscard]] std::uint32_t top() const noexcept { return top_; }
+    [[nodiscard]] std::uint32_t top() const noexcept { return top_.load_relaxed(); }
 
 private:
     static constexpr std::uint32_t capacity_first = 256;
     static constexpr std::uint32_t capacity_max = 1U << 30U;
     static constexpr std::uint32_t prefetch_distance = 3;
 
+    [[nodiscard]] std::uint32_t bottom() const noexcept { return bottom_.load_relaxed(); }
     [[nodiscard]] detail::task_header*& at(std::uint32_t index) const noexcept {
         return slots_[index & (capacity_ - 1)];
     }
 
     // The header that will be popped third, both lines of it, and the frame of the one before,
     // whose header has come meanwhile.
-    void prefetch() const noexcept {
-        const char* const header = reinterpret_cast<const char*>(at(top_ - prefetch_distance));
+    void prefetch(std::uint32_t top) const noexcept {
+        const char* const header = reinterpret_cast<const char*>(at(top - prefetch_distance));
         __builtin_prefetch(header, 1);
         __builtin_prefetch(header + offsetof(detail::task_header, id), 1);
-        __builtin_prefetch(at(top_ - prefetch_distance + 1)->resume, 1);
+        __builtin_prefetch(at(top - prefetch_distance + 1)->resume, 1);
     }
 
     detail::task_header** slots_ = nullptr;
     std::uint32_t capacity_ = 0; // a power of two
-    std::uint32_t bottom_ = 0;   // free-running; oldest
-    std::uint32_t top_ = 0;      // free-running; one past the newest
+    // relaxed: only size_seen() looks from elsewhere, for a number.
+    atomic<std::uint32_t> bottom_{0}; // free-running; oldest
+    atomic<std::uint32_t> top_{0};    // free-running; one past the newest
 };
 
 } // namespace rt::scheduler

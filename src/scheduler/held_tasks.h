@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// Tasks that a worker keeps to itself in place of the ring, oldest first.
+// Tasks that a worker keeps to itself, oldest first: such as have yielded, until it has looked at
+// its driver, and those that it keeps in place of the ring.
 //
-// A lone worker has nobody to share with: all that would go to the ring goes here, and costs no
+// A lone worker has nobody to share with: all that would go to the ring is held, and costs no
 // atomic operation. So does what is woken on a worker whose tasks are not worth a steal
 // (steal_profit.h). It is behind the ring there, and comes to it when the worker looks at its
 // driver, when sharing pays again, and when a turn gets long (worker::on_kick); so nothing waits
@@ -16,6 +17,7 @@
 #include <rt/detail/atomic.h>
 
 #include <cstdint>
+#include <utility>
 
 namespace rt::scheduler {
 
@@ -38,6 +40,13 @@ public:
             publish();
         }
         return task;
+    }
+
+    // All of them.
+    [[nodiscard]] task_chain take() noexcept {
+        const task_chain chain = std::exchange(tasks_, {});
+        publish();
+        return chain;
     }
 
     [[nodiscard]] bool is_empty() const noexcept { return tasks_.is_empty(); }

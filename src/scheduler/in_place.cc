@@ -184,11 +184,10 @@ void worker::give_away() noexcept {
     while (task_header* const task = fresh_.pop_oldest()) {
         all.push(task);
     }
-    if (task_header* const task = std::exchange(lifo_, nullptr)) {
+    if (task_header* const task = exchange_lifo(nullptr)) {
         all.push(task);
     }
-    all.append(std::exchange(deferred_, {}));
-    publish_private();
+    all.append(deferred_.take());
     if (!all.is_empty()) {
         pool_.inject(node, all);
     }

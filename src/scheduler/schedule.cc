@@ -124,27 +124,26 @@ void worker::schedule_local(task_header* task) noexcept {
         push(task); // a batch: after_driver wakes somebody if it is more than one
         return;
     }
-    task_header* const next = has_lifo_slot_ ? std::exchange(lifo_, task) : task;
+    task_header* const next = has_lifo_slot_ ? exchange_lifo(task) : task;
     if (next != nullptr) {
         push_woken(next);
-    } else {
-        private_depth_.bump_relaxed(1);
     }
 }
 
 // What it may call is called last and out of line, so that a spawn saves no registers for it.
 void worker::schedule_new(task_header* task) noexcept {
-    if (!fresh_.has_room()) [[unlikely]] {
-        return schedule_new_slow(task);
-    }
+    bool is_pushed = false;
     {
         const queue_use use;
-        counters.local_schedules.bump_relaxed(1);
-        fresh_.push(task);
-        private_depth_.bump_relaxed(1);
-        this_thread.newest = task;
+        is_pushed = fresh_.try_push(task);
+        if (is_pushed) [[likely]] {
+            counters.local_schedules.bump_relaxed(1);
+            this_thread.newest = task;
+        }
     }
-    if (is_share_due()) {
+    if (!is_pushed) [[unlikely]] {
+        schedule_new_slow(task);
+    } else if (is_share_due()) {
         share_new();
     }
 }
@@ -199,7 +198,7 @@ bool worker::run_at_join(task_header* task, detail::join_wait& wait) noexcept {
 // thread of a worker that has a watchdog, and a program may send SIGURG to any thread.
 bool worker::take_next_in_turn(task_header* task) noexcept {
     const queue_use use;
-    const bool is_next = lifo_ == nullptr && private_left_ != 0 && until_maintain_ > 1 &&
+    const bool is_next = !has_lifo() && private_left_ != 0 && until_maintain_ > 1 &&
         until_inject_ > 1 && fresh_.is_newest(task);
     if (is_next) {
         this_thread.newest = nullptr;
@@ -248,7 +247,6 @@ void worker::share_fresh() noexcept {
             break;
         }
     }
-    publish_private();
     if (somebody_sleeps) {
         pool_.notify(index);
     } else {
@@ -298,12 +296,11 @@ void worker::defer(task_header* task) noexcept {
     const queue_use use;
     count_yield();
     deferred_.push(task);
-    private_depth_.bump_relaxed(1);
 }
 
 void worker::take_deferred() noexcept {
     bound.take_deferred();
-    const task_chain chain = std::exchange(deferred_, {});
+    const task_chain chain = deferred_.take();
     push_all(chain);
     if (chain.count > 1) {
         wake_another();
@@ -314,7 +311,7 @@ void worker::on_kick() noexcept {
     if (former_.driver != nullptr) [[unlikely]] {
         former_.driver->kick(); // this is a runtime in the rt::block_in_place of another
     }
-    if (!is_in_turn_ || this_thread.is_using_queues) {
+    if (current.load_relaxed() == nullptr || this_thread.is_using_queues) {
         return; // it is about to look after itself, or will be kicked again
     }
     // The ring's producer is this thread, interrupted outside of its operations: try_push is safe.
@@ -324,8 +321,8 @@ void worker::on_kick() noexcept {
         leave_loneliness();
         fence_seq_cst(); // store-load, as in go_away; the watchdog looks at the queues
     }
-    while (lifo_ != nullptr && queue.try_push(lifo_)) {
-        lifo_ = nullptr;
+    if (has_lifo() && queue.has_room()) {
+        static_cast<void>(queue.try_push(exchange_lifo(nullptr)));
     }
     while (!held_.is_empty() && queue.has_room()) {
         static_cast<void>(queue.try_push(held_.pop()));
@@ -339,7 +336,6 @@ void worker::on_kick() noexcept {
     while (!deferred_.is_empty() && queue.has_room()) {
         static_cast<void>(queue.try_push(deferred_.pop()));
     }
-    publish_private();
     driver_->kick();
 }
 

@@ -44,7 +44,7 @@ worker::worker(pool_state& pool, std::uint32_t own_index, std::uint32_t own_node
 
 worker::~worker() {
     RT_ASSERT(
-        queue.is_empty() && lifo_ == nullptr && fresh_.size() == 0 && deferred_.is_empty() &&
+        queue.is_empty() && !has_lifo() && fresh_.is_empty() && deferred_.is_empty() &&
         held_.is_empty()
     );
 }
@@ -136,20 +136,16 @@ void worker::begin_turn(task_header* task) noexcept {
     turn.bump_relaxed(1);
     current.store_relaxed(task);
     counters.polls.bump_relaxed(1);
-    publish_private();
 }
 
 void worker::run_task(task_header* task) noexcept {
     stop_searching();
     begin_turn(task);
     compiler_barrier(); // the handler of on_kick is the other side, on this thread: what comes
-    is_in_turn_ = true; // before the turn and after it uses the queues
-    compiler_barrier();
-    tasks::run(task);
-    compiler_barrier();
-    is_in_turn_ = false;
+    tasks::run(task);   // before the turn and after it uses the queues
     compiler_barrier();
     current.store_relaxed(nullptr);
+    compiler_barrier();
     share();
     if (has_unfenced_push_) {
         has_unfenced_push_ = false;
@@ -159,10 +155,10 @@ void worker::run_task(task_header* task) noexcept {
 
 // The task that was woken last, else the one that was spawned last.
 task_header* worker::take_private() noexcept {
-    if (lifo_ != nullptr && lifo_left_ != 0) {
+    if (has_lifo() && lifo_left_ != 0) {
         --lifo_left_;
         counters.lifo_hits.bump_relaxed(1);
-        return std::exchange(lifo_, nullptr);
+        return exchange_lifo(nullptr);
     }
     lifo_left_ = lifo_streak_max;
     return fresh_.pop_newest();
@@ -222,7 +218,7 @@ task_header* worker::next() noexcept {
     if (task_header* const task = next_local()) [[likely]] {
         return task;
     }
-    return next_others_last();
+    return next_from_others();
 }
 
 // A busy worker looks at what others have queued now and then.
@@ -234,11 +230,6 @@ task_header* worker::next_others_first() noexcept {
     if (task_header* const task = next_local()) {
         return task;
     }
-    return next_others_last();
-}
-
-task_header* worker::next_others_last() noexcept {
-    publish_private(); // there is no turn that would
     return next_from_others();
 }
 
@@ -328,7 +319,7 @@ void worker::park() noexcept {
     if (pool_.hooks != nullptr) [[unlikely]] {
         stop_searching(); // others are not woken while somebody searches, and a hook may take long
         detail::call_hook(pool_.hooks->on_thread_park, detail::hook_kind::thread_park);
-        if (lifo_ != nullptr || fresh_.size() != 0 || depth() != 0 || bound.has_ready()) {
+        if (has_lifo() || !fresh_.is_empty() || depth() != 0 || bound.has_ready()) {
             idle_since_ns_ = 0;
             return;
         }
@@ -432,17 +423,16 @@ void worker::wait_until(std::int64_t deadline_ns) noexcept {
 }
 
 void worker::take_over(worker& other) noexcept {
-    if (task_header* const task = std::exchange(other.lifo_, nullptr)) {
+    if (task_header* const task = other.exchange_lifo(nullptr)) {
         push(task);
     }
     while (task_header* const task = other.fresh_.pop_oldest()) {
         push(task);
     }
-    other.private_depth_.store_relaxed(0);
     while (task_header* const task = other.next_queued()) {
         push(task);
     }
-    push_all(std::exchange(other.deferred_, {}));
+    push_all(other.deferred_.take());
 }
 
 } // namespace rt::scheduler

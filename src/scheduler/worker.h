@@ -134,10 +134,9 @@ public:
     }
     // Tasks in the ring and behind it. A moment old.
     [[nodiscard]] std::uint32_t depth() const noexcept { return queue.size() + held_.size(); }
-    // Tasks in the LIFO slot, on the fresh stack, and such as have yielded. As of the beginning of
-    // the turn, with what it has added and shared since.
+    // Tasks in the LIFO slot, on the fresh stack, and such as have yielded. A moment old.
     [[nodiscard]] std::uint32_t private_depth() const noexcept {
-        return private_depth_.load_relaxed();
+        return fresh_.size_seen() + deferred_.size() + (has_lifo() ? 1U : 0U);
     }
     [[nodiscard]] driver::driver* driver() const noexcept { return driver_.get(); }
     [[nodiscard]] pool_state& pool() const noexcept { return pool_; }
@@ -154,7 +153,6 @@ private:
     [[nodiscard, gnu::noinline]] task_header* next_from_others() noexcept;
     [[nodiscard]] task_header* next() noexcept;
     [[nodiscard, gnu::noinline]] task_header* next_others_first() noexcept;
-    [[nodiscard, gnu::noinline]] task_header* next_others_last() noexcept;
     [[nodiscard]] bool has_deferred() const noexcept {
         return !deferred_.is_empty() || bound.has_deferred();
     }
@@ -173,10 +171,11 @@ private:
         task_header* const task = queue.pop();
         return task != nullptr ? task : held_.pop();
     }
-    void publish_private() noexcept {
-        private_depth_.store_relaxed(
-            fresh_.size() + deferred_.count + (lifo_ != nullptr ? 1U : 0U)
-        );
+    [[nodiscard]] bool has_lifo() const noexcept { return lifo_.load_relaxed() != nullptr; }
+    [[nodiscard]] task_header* exchange_lifo(task_header* task) noexcept {
+        task_header* const former = lifo_.load_relaxed();
+        lifo_.store_relaxed(task);
+        return former;
     }
     [[nodiscard]] task_header* take_private() noexcept;
     // From the ring and the bound tasks, of which there are some, in turns.
@@ -223,12 +222,12 @@ private:
     // What the thread was before enter(): the worker of another runtime, if one dies in its task.
     detail::context former_;
     metrics::worker_counters* former_counters_ = nullptr;
-    std::uint64_t left_at_ns_ = 0;           // coarse time of the last leave()
-    task_header* lifo_ = nullptr;            // owner only: the task that was woken last
-    fresh_stack fresh_;                      // owner only: tasks that have not run yet
-    held_tasks held_;                        // owner only: tasks for nobody else, behind the ring
-    task_chain deferred_;                    // owner only: tasks that have yielded
-    atomic<std::uint32_t> private_depth_{0}; // owner writes; see private_depth()
+    std::uint64_t left_at_ns_ = 0; // coarse time of the last leave()
+    // The owner's only; others see how many there are.
+    atomic<task_header*> lifo_{nullptr}; // the task that was woken last
+    fresh_stack fresh_;                  // tasks that have not run yet
+    held_tasks held_;                    // tasks for nobody else, behind the ring
+    held_tasks deferred_;                // tasks that have yielded
     base::random_source random_;
     std::uint32_t until_maintain_ = 1; // turns left before the driver is looked at
     std::uint32_t until_inject_ = 1;   // turns left before the injection queue is
@@ -250,8 +249,6 @@ private:
     std::uint32_t nested_ = 0;                  // turns inside turns
     bool is_searching_ = false;
     bool is_turn_of_ring_ = false;
-    // Written by the owner, read by its own signal handler.
-    volatile bool is_in_turn_ = false;
     bool has_unfenced_push_ = false; // a sleeper may have missed what this turn pushed
     bool is_lone_ = false;           // written by the owner, in its signal handler too
     bool is_late_ = false;           // see is_late()

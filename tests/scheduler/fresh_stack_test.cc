@@ -15,8 +15,10 @@ using rt::test::fake_tasks;
 namespace {
 
 void push(fresh_stack& stack, rt::detail::task_header* task) {
-    cr_assert(stack.has_room() || stack.grow());
-    stack.push(task);
+    if (!stack.try_push(task)) {
+        cr_assert(stack.grow());
+        cr_assert(stack.try_push(task));
+    }
 }
 
 } // namespace

@@ -69,8 +69,16 @@ template<typename Start>
                                     : start(&options);
 }
 
+[[noreturn, gnu::cold]] RT_API void forbid_outside(const char* what, site at) noexcept;
+
 // The scheduler that rt::spawn uses on this thread. Aborts with advice when there is none.
-RT_API scheduler_base* current_scheduler_or_fatal(const char* what, site at) noexcept;
+inline scheduler_base* current_scheduler_or_fatal(const char* what, site at) noexcept {
+    scheduler_base* const scheduler = this_thread.scheduler;
+    if (scheduler == nullptr) [[unlikely]] {
+        forbid_outside(what, at);
+    }
+    return scheduler;
+}
 
 // A task that nobody has scheduled. Empty when memory is exhausted or `body` is.
 template<typename T, typename How>

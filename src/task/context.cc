@@ -23,17 +23,14 @@ task_header* current_task_or_fatal(const char* what) noexcept {
     return this_thread.task;
 }
 
-scheduler_base* current_scheduler_or_fatal(const char* what, site at) noexcept {
-    if (this_thread.scheduler == nullptr) {
-        base::fatal(
-            "%s outside a runtime, at %s:%u: call it from a task, or use rt::handle::spawn of a "
-            "runtime",
-            what,
-            at.file_name(),
-            static_cast<unsigned>(at.line())
-        );
-    }
-    return this_thread.scheduler;
+void forbid_outside(const char* what, site at) noexcept {
+    base::fatal(
+        "%s outside a runtime, at %s:%u: call it from a task, or use rt::handle::spawn of a "
+        "runtime",
+        what,
+        at.file_name(),
+        static_cast<unsigned>(at.line())
+    );
 }
 
 void out_of_memory_for_result() noexcept {

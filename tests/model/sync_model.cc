@@ -2,12 +2,14 @@
 //
 // The sources of src/sync, compiled for the explorer: see sync_model.h.
 //
-// A channel comes from operator new with an alignment, which is replaced here for this program: the
-// explorer needs the same addresses in each execution. Not with sanitizers, which have one of their
-// own and under which the explorer does not run.
+// A channel comes from an operator new that does not throw, with an alignment or without. Those are
+// replaced here for this program: the explorer needs the same addresses in each execution. Not with
+// sanitizers, which have some of their own and under which the explorer does not run.
 #include "model/sync_model.h"
 
+#include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <new>
 
@@ -20,6 +22,7 @@
 #include "sync/wait_queue.cc"
 #undef sync_lock
 #undef syscall
+#include "sync/broadcast.cc"
 #include "sync/channel_end.cc"
 #include "sync/mpsc_core.cc"
 #include "sync/mpsc_wait.cc"
@@ -32,24 +35,62 @@
 // clang-format on
 
 #if !defined(RT_SANITIZED)
+namespace {
+
+using rt_model::detail::model_heap;
+
+// Each block has its size before it, as far away as the heap aligns.
+constexpr std::size_t prefix_bytes = 128;
+
+void* take_block(std::size_t bytes) {
+    ++model_heap.blocks_live;
+    auto* const memory = static_cast<std::byte*>(model_heap.take(prefix_bytes + bytes));
+    std::memcpy(memory, &bytes, sizeof(bytes));
+    return memory + prefix_bytes;
+}
+
+void give_back(void* memory) noexcept {
+    if (!model_heap.has(memory)) {
+        std::free(memory);
+        return;
+    }
+    --model_heap.blocks_live;
+    std::size_t bytes = 0;
+    std::memcpy(&bytes, static_cast<std::byte*>(memory) - prefix_bytes, sizeof(bytes));
+    rt::model::machine::instance().end_life(memory, bytes);
+}
+
+} // namespace
+
 void* operator new(
     std::size_t bytes, std::align_val_t alignment, const std::nothrow_t& /*tag*/
 ) noexcept {
-    if (rt_model::detail::model_heap.is_open) {
-        ++rt_model::detail::model_heap.blocks_live;
-        return rt_model::detail::model_heap.take(bytes);
+    if (model_heap.is_open) {
+        return take_block(bytes);
     }
     const auto step = static_cast<std::size_t>(alignment);
     return std::aligned_alloc(step, (bytes + step - 1) / step * step);
 }
+void* operator new(std::size_t bytes, const std::nothrow_t& /*tag*/) noexcept {
+    return model_heap.is_open ? take_block(bytes) : std::malloc(bytes);
+}
+void* operator new[](std::size_t bytes, const std::nothrow_t& tag) noexcept {
+    return operator new(bytes, tag);
+}
 
 void operator delete(void* memory, std::align_val_t /*alignment*/) noexcept {
-    if (rt_model::detail::model_heap.has(memory)) {
-        --rt_model::detail::model_heap.blocks_live;
-        // Only channels come from here.
-        rt::model::machine::instance().end_life(memory, sizeof(rt_model::detail::mpsc_core));
-        return;
-    }
-    std::free(memory);
+    give_back(memory);
+}
+void operator delete(void* memory) noexcept {
+    give_back(memory);
+}
+void operator delete(void* memory, std::size_t /*bytes*/) noexcept {
+    give_back(memory);
+}
+void operator delete[](void* memory) noexcept {
+    give_back(memory);
+}
+void operator delete[](void* memory, std::size_t /*bytes*/) noexcept {
+    give_back(memory);
 }
 #endif

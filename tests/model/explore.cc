@@ -27,6 +27,9 @@ enum reason : int { reason_done, reason_cut, reason_failed }; // why an executio
 
 std::jmp_buf home; // the explorer's own stack
 
+// Of a constructor or of at_end: they would be left there without a word.
+constexpr char waits_outside[] = "somebody waits while no fiber runs, so nobody can end it";
+
 constexpr std::array crash_signals{SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 
 } // namespace
@@ -302,6 +305,9 @@ int machine::next_fiber() {
 
 // Called before each operation: somebody else may go first.
 void machine::point() {
+    if (!is_running()) {
+        fail(waits_outside);
+    }
     if (std::exchange(is_one_step_, false)) {
         return;
     }
@@ -316,6 +322,9 @@ void machine::point() {
 }
 
 void machine::wait_until(bool (*is_so)(void*), void* context, bool is_one_step) {
+    if (!is_running()) {
+        fail(waits_outside);
+    }
     fiber& self = *fibers_[current()];
     self.is_so = is_so;
     self.context = context;

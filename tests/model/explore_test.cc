@@ -142,6 +142,18 @@ struct endless {
     atomic<int> flag;
 };
 
+// Its checks wait for what nobody does any more.
+struct waits_at_end {
+    static constexpr unsigned threads = 1;
+
+    void run(unsigned) { flag.store_relaxed(1); }
+    void at_end(bool) {
+        rt::model::wait_until([this] { return flag.peek() == 2; });
+    }
+
+    atomic<int> flag;
+};
+
 // Independent counters: n! orders of the operations, n+1 states each.
 struct independent {
     static constexpr unsigned threads = 3;
@@ -211,6 +223,11 @@ Test(explore, runs_locks_and_conditions) {
 Test(explore, ends_a_livelock) {
     const report got = explore<endless>(strong);
     cr_assert(got.failure.find("livelock") != std::string::npos);
+}
+
+Test(explore, a_wait_at_the_end_is_a_failure) {
+    const report got = explore<waits_at_end>(strong);
+    cr_assert(got.failure.find("no fiber runs") != std::string::npos);
 }
 
 Test(explore, visits_each_state_once) {

@@ -22,6 +22,7 @@
 #include "sync/wait_queue.cc"
 #undef sync_lock
 #undef syscall
+#include "sync/barrier.cc"
 #include "sync/broadcast.cc"
 #include "sync/channel_end.cc"
 #include "sync/mpsc_core.cc"

@@ -74,6 +74,7 @@ private:
 
 #include <rt/detail/wait_queue.h>
 #include <rt/detail/watch_core.h>
+#include <rt/sync/barrier.h>
 #include <rt/sync/broadcast.h>
 #include <rt/sync/mpsc.h>
 #include <rt/sync/mutex.h>

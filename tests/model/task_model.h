@@ -48,10 +48,14 @@ public:
             if (!has_ready()) {
                 return;
             }
-            for (slot& each : slots_) {
-                if (each.is_ready.peek() != 0 && each.is_ready.exchange_acq_rel(0) == 1) {
-                    tasks::run(each.task);
-                }
+            run_ready();
+        }
+    }
+    // A turn of each task that is ready. By itself for what follows at the end of a scenario.
+    void run_ready() {
+        for (slot& each : slots_) {
+            if (each.is_ready.peek() != 0 && each.is_ready.exchange_acq_rel(0) == 1) {
+                tasks::run(each.task);
             }
         }
     }

@@ -29,6 +29,7 @@
 #include "sync/mpsc_wait.cc"
 #include "sync/mutex.cc"
 #include "sync/notify.cc"
+#include "sync/once.cc"
 #include "sync/oneshot.cc"
 #include "sync/semaphore.cc"
 #include "sync/watch.cc"

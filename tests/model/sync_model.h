@@ -79,6 +79,7 @@ private:
 #include <rt/sync/mpsc.h>
 #include <rt/sync/mutex.h>
 #include <rt/sync/notify.h>
+#include <rt/sync/once.h>
 #include <rt/sync/oneshot.h>
 #include <rt/sync/rwlock.h>
 #include <rt/sync/semaphore.h>

@@ -224,7 +224,9 @@ void machine::enter_fiber() {
 
 void machine::trampoline() {
     body_(scenario_, current());
-    fibers_[current()]->now = fiber::state::done;
+    fiber& self = *fibers_[current()];
+    end_life(self.stack.get(), fiber_stack_bytes); // who wakes it now has come too late
+    self.now = fiber::state::done;
     step("ends");
     const int next = next_fiber();
     if (next < 0) {

@@ -154,6 +154,30 @@ struct waits_at_end {
     atomic<int> flag;
 };
 
+// One waits for the other to set a word on its stack, or does not.
+struct lends_its_stack {
+    static constexpr unsigned threads = 2;
+
+    explicit lends_its_stack(bool waits)
+        : is_waiting(waits) {}
+
+    void run(unsigned self) {
+        if (self == 0) {
+            atomic<int> word;
+            lent.store_release(&word);
+            if (is_waiting) {
+                rt::model::wait_until([&] { return word.peek() == 1; });
+            }
+        } else if (atomic<int>* const word = lent.load_acquire()) {
+            word->store_relaxed(1);
+        }
+    }
+    void at_end(bool) {}
+
+    const bool is_waiting;
+    atomic<atomic<int>*> lent;
+};
+
 // Independent counters: n! orders of the operations, n+1 states each.
 struct independent {
     static constexpr unsigned threads = 3;
@@ -228,6 +252,12 @@ Test(explore, ends_a_livelock) {
 Test(explore, a_wait_at_the_end_is_a_failure) {
     const report got = explore<waits_at_end>(strong);
     cr_assert(got.failure.find("no fiber runs") != std::string::npos);
+}
+
+Test(explore, the_stack_of_who_has_ended_is_freed) {
+    expect_good(explore<lends_its_stack>(strong, true));
+    const report got = explore<lends_its_stack>(strong, false);
+    cr_assert(got.failure.find("freed") != std::string::npos);
 }
 
 Test(explore, visits_each_state_once) {

@@ -76,7 +76,7 @@ Test(budget, b168_a_condition_that_holds_does_not_keep_others_from_running) {
         static_cast<void>(co_await rx.wait_for([](int value) { return value == 1; }));
     });
     yields_now_and_then([&]() -> rt::task<void> {
-        tx.send(2);
+        static_cast<void>(tx.send(2));
         static_cast<void>(co_await rx.changed());
     });
 }

@@ -4,7 +4,7 @@
 //
 //     auto [tx, rx] = rt::broadcast::channel<event>(256);
 //     rt::spawn(listen, tx.subscribe()).detach();        // gets what is sent from now on
-//     tx.send(event{...});
+//     static_cast<void>(tx.send(event{...}));            // nobody may be listening
 //     rt::broadcast::received<event> got = co_await rx.recv();
 //
 // send never waits. The channel keeps the last `capacity` values; a receiver that is further behind
@@ -192,7 +192,8 @@ public:
     /// Sends the value to every receiver; never waits. The number of receivers. Threads: any.
     /// Errors: errc::closed when there is no receiver, ENOMEM. The value is lost then.
     template<typename U = T>
-    requires std::is_constructible_v<T, U> result<std::size_t> send(U&& value) {
+    requires std::is_constructible_v<T, U>
+    [[nodiscard]] result<std::size_t> send(U&& value) {
         if (!share_) {
             return failure(errc::closed, "broadcast send");
         }

@@ -65,7 +65,8 @@ public:
     /// Sends the value; never waits. Threads: any.
     /// Errors: errc::closed, ENOMEM. The value is untouched then, as by sender::try_send.
     template<typename U = T>
-    requires std::is_constructible_v<T, U> result<void> send(U&& value) {
+    requires std::is_constructible_v<T, U>
+    [[nodiscard]] result<void> send(U&& value) {
         return detail::mpsc_send<T, false>(hold_.get(), std::forward<U>(value));
     }
 

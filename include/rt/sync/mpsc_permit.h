@@ -41,7 +41,8 @@ public:
     /// Errors: errc::closed when the receiver is gone or the permit is empty; ENOMEM. The value is
     /// untouched then, unless it had to be converted to T in a way that may throw.
     template<typename U = T>
-    requires std::is_constructible_v<T, U> result<void> send(U&& value) {
+    requires std::is_constructible_v<T, U>
+    [[nodiscard]] result<void> send(U&& value) {
         if constexpr (std::is_nothrow_constructible_v<T, U>) {
             const detail::mpsc_sender_hold hold = std::move(hold_);
             return detail::mpsc_send<T, true>(hold.get(), std::forward<U>(value));
@@ -99,7 +100,8 @@ public:
     }
     /// Sends the value with one of them; never waits. Threads, errors: as permit::send.
     template<typename U = T>
-    requires std::is_constructible_v<T, U> result<void> send(U&& value) {
+    requires std::is_constructible_v<T, U>
+    [[nodiscard]] result<void> send(U&& value) {
         if constexpr (!std::is_nothrow_constructible_v<T, U>) {
             if (left_ == 0) {
                 return failure(errc::closed, "mpsc send");

@@ -62,7 +62,8 @@ public:
     /// already. The value is untouched then, unless the receiver left while it was being sent:
     /// then it is destroyed.
     template<typename U = T>
-    requires std::is_constructible_v<T, U> result<void> send(U&& value) {
+    requires std::is_constructible_v<T, U>
+    [[nodiscard]] result<void> send(U&& value) {
         if (is_closed()) {
             drop();
             return failure(errc::closed, "oneshot send");

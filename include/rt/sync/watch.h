@@ -4,7 +4,7 @@
 //
 //     auto [tx, rx] = rt::watch::channel<settings>(load());
 //     rt::spawn(serve, rx).detach();                  // receivers are copied
-//     tx.send(load());
+//     rt::or_throw(tx.send(load()));
 //     while (co_await rx.changed()) { apply(*rx.borrow_and_update()); }
 //
 // Receivers see the latest value, not every one: what is replaced before they look is never seen by

@@ -35,7 +35,8 @@ public:
     /// Errors: errc::closed when there is no receiver (see send_always); ENOMEM. The value stays
     /// then.
     template<typename U = T>
-    requires std::is_constructible_v<T, U> result<void> send(U&& value) {
+    requires std::is_constructible_v<T, U>
+    [[nodiscard]] result<void> send(U&& value) {
         if (is_closed()) {
             return failure(errc::closed, "watch send");
         }
@@ -45,7 +46,8 @@ public:
     /// The same whether or not there is a receiver. Errors: errc::closed of a sender that was moved
     /// from; ENOMEM.
     template<typename U = T>
-    requires std::is_constructible_v<T, U> result<void> send_always(U&& value) {
+    requires std::is_constructible_v<T, U>
+    [[nodiscard]] result<void> send_always(U&& value) {
         if (!share_) {
             return failure(errc::closed, "watch send");
         }
@@ -76,7 +78,8 @@ public:
     /// Threads: any. Errors: errc::closed of a sender that was moved from; ENOMEM. Throws what
     /// `change` and copying throw; nothing is sent then.
     template<std::invocable<T&> F>
-    requires std::copy_constructible<T> result<void> update(F change) {
+    requires std::copy_constructible<T>
+    [[nodiscard]] result<void> update(F change) {
         const result<bool> sent = update_if([&change](T& value) {
             static_cast<void>(change(value));
             return true;
@@ -90,7 +93,8 @@ public:
     /// The same, for a `change(T&)` that says whether there is anything to send: when it returns
     /// false its copy is dropped, and no receiver is told. Whether it was sent.
     template<std::predicate<T&> F>
-    requires std::copy_constructible<T> result<bool> update_if(F change) {
+    requires std::copy_constructible<T>
+    [[nodiscard]] result<bool> update_if(F change) {
         if (!share_) {
             return failure(errc::closed, "watch update");
         }

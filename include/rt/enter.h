@@ -27,7 +27,7 @@ class pool;
 /// While it lives, its runtime is the calling thread's. Guards may be nested, of one runtime and of
 /// several, and are destroyed on the thread that made them, the last made first; else the program
 /// ends with a message. What is spawned when the runtime has ended is cancelled.
-class RT_API [[nodiscard("the thread is inside for as long as the guard lives")]] enter_guard {
+class [[RT_API_ATTRIBUTE, nodiscard("the thread is inside while it lives")]] enter_guard {
 public:
     enter_guard(const enter_guard&) = delete;
     enter_guard& operator=(const enter_guard&) = delete;

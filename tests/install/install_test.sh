@@ -85,6 +85,12 @@ refuses_gcc12() {
     grep -q 'miscompiles coroutines' "$tmp/gcc"
 }
 
+# For a program without coroutines, and for the versions that are not refused.
+gcc_reads_the_headers() {
+    printf '#include <rt/rt.h>\nint main() {}\n' >"$tmp/all.cc"
+    g++ -std=c++23 -DLIBRT_ALLOW_GCC12 -I"$root/include" -fsyntax-only "$tmp/all.cc"
+}
+
 # Prints what should not be there: a name outside of namespace rt.
 exports_only_rt() {
     nm -D --defined-only "$libdir/librt-numa.so.0" | sed 's/.* //; s/@.*//' >"$tmp/exported"
@@ -140,6 +146,7 @@ fi
 check "-lrt is glibc's, with our folder first" glibc_rt_is_used
 if [ "$(g++ -dumpversion 2>/dev/null | cut -d. -f1)" = 12 ]; then
     check "GCC 12 is refused, with the reason" refuses_gcc12
+    check "GCC reads the headers" gcc_reads_the_headers
 else
     skip "g++ is not GCC 12"
 fi

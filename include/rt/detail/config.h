@@ -35,3 +35,5 @@
 
 /// Marks what the shared library exports; everything else is compiled with hidden visibility.
 #define RT_API __attribute__((visibility("default")))
+/// The same for a class that has other attributes, in their brackets: GCC takes only one kind.
+#define RT_API_ATTRIBUTE gnu::visibility("default")

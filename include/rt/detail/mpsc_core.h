@@ -172,7 +172,7 @@ struct mpsc_values {
     }
 };
 
-class RT_API alignas(64) mpsc_core {
+class [[RT_API_ATTRIBUTE]] alignas(64) mpsc_core {
 public:
     static constexpr std::uint64_t unbounded = UINT64_MAX;
     static constexpr std::uint64_t capacity_max = UINT64_MAX / 2; // no sum of limits overflows

@@ -169,6 +169,15 @@ rt::task<bool> listen_and_leave_in_many(int tasks, int rounds) {
     co_return number == SIGUSR1;
 }
 
+rt::task<void> receive_and_wait_again() {
+    rt::signals users({SIGUSR1});
+    for (int i = 0; i < 3; ++i) {
+        send(SIGUSR1);
+        cr_assert(co_await users.recv() == SIGUSR1);
+        cr_assert(co_await is_quiet(&users));
+    }
+}
+
 int lowest_free_descriptor() {
     const int fd = dup(0);
     close(fd);
@@ -300,6 +309,46 @@ Test(signal, try_recv_outside_a_task) {
     raise(SIGUSR1);
     cr_assert(users.try_recv() == SIGUSR1);
     cr_assert_not(users.try_recv().has_value());
+}
+
+// Slots are used again: what came for the one that has gone is not for the next.
+Test(signal, a_listener_gets_nothing_of_the_one_before_it) {
+    rt::signals other({SIGUSR2});
+    {
+        const rt::signals gone({SIGUSR1});
+        raise(SIGUSR1);
+    }
+    rt::signals next({SIGUSR1});
+    cr_assert_not(next.try_recv().has_value());
+    raise(SIGUSR1);
+    cr_assert(next.try_recv() == SIGUSR1);
+    cr_assert_not(other.try_recv().has_value());
+}
+
+Test(signal, the_first_number_and_the_last_are_received) {
+    rt::signals both({SIGHUP, SIGRTMAX});
+    raise(SIGRTMAX);
+    raise(SIGHUP);
+    cr_assert(both.try_recv() == SIGHUP);
+    cr_assert(both.try_recv() == SIGRTMAX);
+    cr_assert_not(both.try_recv().has_value());
+}
+
+// A clock that is paused moves only when nothing is ready: if the task that waits again were ready
+// because of the signal that it has received, the time limit would never come.
+Test(signal, a_task_that_has_received_sleeps_until_the_next) {
+    rt::config config = rt::test::single();
+    config.start_paused = true;
+    rt::block_on(config, receive_and_wait_again());
+}
+
+// The handler comes in the middle of whatever the program does.
+Test(signal, the_handler_lets_the_thread_that_it_interrupts_go_on) {
+    const rt::signals users({SIGUSR1});
+    struct sigaction now = {};
+    sigaction(SIGUSR1, nullptr, &now);
+    cr_assert((now.sa_flags & SA_RESTART) != 0, "a system call must not fail with EINTR");
+    cr_assert((now.sa_flags & SA_ONSTACK) != 0, "the stack may be a small one");
 }
 
 Test(signal, nothing_listens_for_nothing) {

@@ -4,6 +4,7 @@
 // left to do.
 #include "support/runtimes.h"
 #include "support/test.h"
+#include "task/sockets.h"
 
 #include <rt/blocking.h>
 #include <rt/detail/atomic.h>
@@ -238,6 +239,20 @@ task<void> sockets_first() {
     cr_assert(read && got == sent);
 }
 
+// The same when the kernel has it only after everybody has begun to wait.
+task<void> sockets_first_when_all_wait() {
+    rt::test::sockets pair;
+    const auto start = rt::clock::now();
+    auto reader = rt::spawn(rt::test::read_one(&pair.near));
+    co_await rt::advance_clock(0ms); // it waits
+    auto sleeper = rt::spawn(sleeps(1h));
+    pair.write('x');
+    cr_assert_eq(co_await std::move(reader), 'x');
+    cr_assert(rt::clock::now() == start);
+    co_await std::move(sleeper);
+    cr_assert(rt::clock::now() - start == 1h);
+}
+
 } // namespace
 
 Test(paused_clock, b219_pauses_and_resumes_in_tasks_of_current_thread) {
@@ -320,7 +335,10 @@ Test(paused_clock, timeouts_go_by_it) {
 }
 
 Test(paused_clock, what_the_kernel_has_comes_first) {
-    rt::block_on(paused(), sockets_first());
+    for (const rt::driver_kind driver : {rt::driver_kind::automatic, rt::driver_kind::epoll}) {
+        rt::block_on(paused(driver), sockets_first());
+        rt::block_on(paused(driver), sockets_first_when_all_wait());
+    }
 }
 
 Test(paused_clock, start_paused_is_for_current_thread) {

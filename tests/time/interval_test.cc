@@ -9,6 +9,7 @@
 #include <rt/paused_clock.h>
 #include <rt/runtime.h>
 #include <rt/select.h>
+#include <rt/spawn.h>
 #include <rt/time.h>
 
 #include <chrono>
@@ -162,6 +163,24 @@ task<bool> keeps_the_phase_of_the_first(rt::missed_ticks what) {
     co_return second > now&& second <= now + duration(period_ns) && between % period_ns == 0;
 }
 
+// A long way behind, and so due each time that it is asked.
+task<void> catches_up_beside_another() {
+    bool has_run = false;
+    rt::interval ticks(1ms);
+    co_await ticks.tick();
+    co_await rt::advance_clock(100s);
+    rt::spawn([flag = &has_run]() -> task<void> {
+        *flag = true;
+        co_return;
+    }).detach();
+    std::uint32_t count = 0;
+    while (!has_run) {
+        co_await ticks.tick();
+        ++count;
+    }
+    cr_assert_leq(count, 2 * rt::detail::poll_budget);
+}
+
 } // namespace
 
 Test(interval, one_of_the_longest_period_ticks_once) {
@@ -262,6 +281,10 @@ Test(interval, b217_a_period_that_is_not_positive_aborts_with_advice) {
 Test(interval, b218_resets_restart_the_phase_as_named) {
     const times expected{50, 180, 180, 200, 1000, 1100, 1105};
     cr_assert(rt::block_on(paused(), resets()) == expected);
+}
+
+Test(interval, one_that_catches_up_does_not_keep_others_from_running) {
+    rt::block_on(paused(), catches_up_beside_another());
 }
 
 Test(interval, a_tick_that_loses_a_select_is_not_used_up) {

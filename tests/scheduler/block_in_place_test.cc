@@ -6,6 +6,7 @@
 #include "scheduler/worker.h"
 #include "support/test.h"
 #include "task/gate.h"
+#include "task/parent.h"
 #include "task/sockets.h"
 
 #include <rt/block_in_place.h>
@@ -27,6 +28,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -344,15 +346,19 @@ Test(block_in_place, the_task_keeps_its_locals_its_thread_and_its_children_s_par
             const std::thread::id here = std::this_thread::get_id();
             const rt::detail::task_header* const self = rt::detail::this_thread.task;
             const auto* const worker = rt::detail::this_thread.worker;
-            block_in_place([&] {
+            gate at;
+            auto child = block_in_place([&] {
                 cr_assert_eq(*number.get(), 4);
                 cr_assert(std::this_thread::get_id() == here);
                 cr_assert(rt::detail::this_thread.task == nullptr);
+                return rt::spawn([wait = &at]() -> task<void> { co_await wait->wait(); });
             });
             cr_assert(rt::detail::this_thread.task == self);
             cr_assert(rt::detail::this_thread.worker == worker);
             cr_assert(rt::detail::this_thread.in_place == nullptr);
-            co_return;
+            cr_assert_eq(rt::test::parent_of(child.header()), *rt::current_task_id());
+            at.open();
+            co_await std::move(child);
         }()));
     });
 }

@@ -14,6 +14,7 @@
 #include <rt/yield.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
@@ -52,6 +53,29 @@ Test(watchdog, calls_the_handler_that_was_there_before) {
     while (urgent_signals.load_relaxed() == 0) {
         std::this_thread::yield();
     }
+}
+
+namespace {
+
+void spoils_errno(int /*number*/) {
+    errno = EDOM;
+    urgent_signals.add_relaxed(1);
+}
+
+} // namespace
+
+// The signal comes in the middle of whatever a task does, such as between a system call that has
+// failed and the look at why.
+Test(watchdog, leaves_errno_alone) {
+    std::signal(SIGURG, &spoils_errno);
+    rt::runtime runtime(with_workers(2));
+    const int code = runtime.block_on([]() -> task<int> {
+        errno = ENOTTY;
+        std::raise(SIGURG); // handled before it returns
+        co_return errno;
+    }());
+    cr_assert_geq(urgent_signals.load_relaxed(), 1);
+    cr_assert_eq(code, ENOTTY);
 }
 
 namespace {

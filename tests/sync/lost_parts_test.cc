@@ -27,6 +27,7 @@ using rt::test::lose;
 using rt::test::loser;
 using rt::test::on_each_flavor;
 using rt::test::on_each_flavor_run;
+using rt::test::passes;
 using rt::test::until_waiting;
 
 // ---- channels -----------------------------------------------------------------------------------
@@ -279,7 +280,44 @@ task<void> arrives(rt::barrier* all, gate* first) {
     co_await all->wait();
 }
 
+template<typename Make>
+task<void> goes_on_behind(Make make, bool* has_gone_on) {
+    static_cast<void>(co_await make());
+    *has_gone_on = true;
+}
+
+// A coroutine that is the part: it was woken, and does not go on all the same.
+template<typename Make, typename Grant>
+task<void> does_not_go_on(Make make, Grant grant) {
+    bool has_gone_on = false;
+    co_await lose([&] { return goes_on_behind(make, &has_gone_on); }, std::move(grant));
+    cr_assert_not(has_gone_on);
+}
+
+task<void> nothing_behind_it_is_run() {
+    auto [tx, rx] = rt::mpsc::channel<int>(1);
+    const auto take = [&rx] {
+        cr_assert(rx.try_recv().has_value());
+    };
+    rt::or_throw(tx.try_send(1));
+    co_await does_not_go_on([&tx] { return tx.reserve(); }, take);
+    rt::or_throw(tx.try_send(2));
+    co_await does_not_go_on([&tx] { return tx.closed(); }, [&rx] { rx.close(); });
+
+    gate end;
+    rt::join_handle<void> child = rt::spawn(passes(&end));
+    const rt::abort_handle ends = child.abort_handle();
+    co_await does_not_go_on(
+        [&child]() -> auto& { return child; }, [&end] { end.open(); }
+    );
+    co_await rt::test::until([&ends] { return ends.is_finished(); });
+}
+
 } // namespace
+
+Test(lost_parts, no_coroutine_goes_on_behind_what_it_waited_for) {
+    on_each_flavor_run(&nothing_behind_it_is_run);
+}
 
 Test(lost_parts, a_message_stays_in_its_channel) {
     on_each_flavor_run(&messages_stay);
@@ -313,13 +351,15 @@ Test(lost_parts, a_barrier_has_let_them_go) {
         runtime.block_on([]() -> task<void> {
             rt::barrier all(2);
             gate first;
-            const auto wait = [&all] {
-                return all.wait();
+            bool has_gone_on = false;
+            const auto wait = [&] {
+                return goes_on_behind([&all] { return all.wait(); }, &has_gone_on);
             };
             rt::join_handle<void> loses = rt::spawn(loser<decltype(wait)>, &first, wait);
             co_await until_waiting(loses);
             rt::join_handle<void> other = rt::spawn(arrives, &all, &first);
             co_await std::move(loses);
+            cr_assert_not(has_gone_on);
             // If it lost before the other one came, that one waits still.
             while (!other.is_finished() && !rt::test::is_waiting(other)) {
                 co_await rt::yield();

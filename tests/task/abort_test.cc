@@ -240,10 +240,12 @@ task<void> aborts_yielding(traces* common) {
     while (common->begun.load_acquire() < 3) {
         co_await rt::yield();
     }
+    const int begun = common->begun.load_relaxed();
     child.abort();
     while (!child.is_finished()) {
         co_await rt::yield();
     }
+    common->went_on.store_relaxed(common->begun.load_relaxed() - begun);
 }
 
 } // namespace
@@ -266,6 +268,10 @@ Test(abort, of_a_task_that_only_yields_ends_it) {
         runtime.block_on(aborts_yielding(&common));
         cr_assert_eq(common.owned.live.load_relaxed(), 0);
     });
+    // On one thread it has yielded whenever somebody else runs.
+    traces common;
+    rt::block_on(rt::test::with_workers(0), aborts_yielding(&common));
+    cr_assert_eq(common.went_on.load_relaxed(), 0);
 }
 
 // ---- running ------------------------------------------------------------------------------------

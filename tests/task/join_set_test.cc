@@ -211,6 +211,30 @@ task<int> drains_thousand(bool is_waiting) {
     co_return sum;
 }
 
+// Of a set whose members have all ended, until another task has run.
+task<std::uint32_t> drains_beside_another() {
+    rt::join_set<int> set;
+    std::vector<rt::abort_handle> handles;
+    for (std::uint32_t i = 0; i < 10 * rt::detail::poll_budget; ++i) {
+        handles.push_back(set.spawn(value, 1));
+    }
+    for (const rt::abort_handle& each : handles) {
+        while (!each.is_finished()) {
+            co_await rt::yield();
+        }
+    }
+    bool has_run = false;
+    rt::spawn([flag = &has_run]() -> task<void> {
+        *flag = true;
+        co_return;
+    }).detach();
+    std::uint32_t count = 0;
+    while (!has_run && co_await set.join_next()) {
+        ++count;
+    }
+    co_return count;
+}
+
 // A join_next that is given up loses nothing.
 task<int> selects_join_next(int rounds) {
     rt::join_set<int> set;
@@ -319,6 +343,11 @@ Test(join_set, b131_a_thousand_that_have_ended_are_all_delivered) {
         cr_assert_eq(runtime.block_on(drains_thousand(true)), 1000);
         cr_assert_eq(runtime.block_on(drains_thousand(false)), 1000);
     });
+}
+
+Test(join_set, many_that_have_ended_do_not_keep_others_from_running) {
+    const std::uint32_t count = rt::block_on(rt::test::with_workers(0), drains_beside_another());
+    cr_assert_leq(count, 2 * rt::detail::poll_budget);
 }
 
 Test(join_set, a_join_next_that_is_cancelled_loses_nothing) {

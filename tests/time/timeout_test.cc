@@ -156,6 +156,17 @@ rt::task<bool> leaves_a_joined_task_running() {
 
 // ---- to the tick, on a paused clock -------------------------------------------------------------
 
+rt::task<void> three_at_once() {
+    rt::or_throw(co_await rt::timeout(10ms, rt::sleep(10ms)));
+    co_await rt::sleep(1h);
+}
+
+rt::task<void> two_around_what_comes_in_time() {
+    const auto start = rt::clock::now();
+    cr_assert_not(co_await rt::timeout(10ms, three_at_once()));
+    cr_assert(rt::clock::now() - start == 10ms);
+}
+
 rt::config paused() {
     rt::config made = rt::test::single();
     made.start_paused = true;
@@ -454,6 +465,12 @@ Test(timeout, both_at_once) {
         const std::string text = run(nested(2ms, 2ms));
         cr_assert(text == "fo" || text == "ifv", "%s", text.c_str());
     }
+    cr_assert(rt::block_on(paused(), nested(2ms, 2ms)) == "fo", "over in the same moment");
+}
+
+// The inner one returns the value that came in time; the outer one is over all the same.
+Test(timeout, an_outer_one_that_is_over_is_not_forgotten_with_the_inner_one) {
+    rt::block_on(paused(), two_around_what_comes_in_time());
 }
 
 Test(timeout, outermost_of_many_unwinds_them_all) {

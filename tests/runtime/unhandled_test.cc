@@ -5,10 +5,12 @@
 #include "support/test.h"
 #include "task/gate.h"
 
+#include <rt/detail/atomic.h>
 #include <rt/join_set.h>
 #include <rt/runtime.h>
 #include <rt/scope.h>
 #include <rt/spawn.h>
+#include <rt/spawn_on.h>
 #include <rt/time.h>
 #include <rt/yield.h>
 
@@ -97,6 +99,36 @@ bool is_cancelled(rt::join_handle<int> late) {
     return false;
 }
 
+task<void> nothing() {
+    co_return;
+}
+
+// Ends its turn with an exception once it finds that the runtime shuts down: spawns are refused.
+task<void> throws_too_late(rt::atomic<bool>* holds) {
+    holds->store_release(true);
+    for (bool is_refused = false; !is_refused; std::this_thread::yield()) {
+        const rt::join_handle<void> late = rt::spawn(nothing);
+        is_refused = (late.header()->state.load_acquire() & rt::detail::state_aborted) != 0;
+    }
+    throw std::runtime_error("second");
+    co_return; // it is a coroutine
+}
+
+task<void> throws_beside(rt::atomic<bool>* holds) {
+    while (!holds->load_acquire()) {
+        co_await rt::yield();
+    }
+    throw std::runtime_error("first");
+}
+
+task<int> two_fail() {
+    rt::atomic<bool> holds{false};
+    rt::spawn_on(0, throws_too_late, &holds).detach();
+    rt::spawn_on(1, throws_beside, &holds).detach();
+    co_await rt::sleep(std::chrono::hours::max());
+    co_return 0;
+}
+
 std::string outcome_of(rt::runtime& runtime, task<int> body) {
     try {
         return std::to_string(runtime.block_on(std::move(body)));
@@ -116,6 +148,29 @@ Test(unhandled, b023_the_runtime_goes_on_unless_told_otherwise) {
             cr_assert(outcome_of(runtime, joins_one_that_throws(&counted)) == "6");
             cr_assert_geq(counted.made.load_relaxed(), 2 * 4);
         }
+    }
+}
+
+Test(unhandled, one_that_is_ignored_is_not_reported_either) {
+    for (const std::uint32_t workers : flavors) {
+        for (const auto policy :
+             {rt::unhandled_exception::ignore, rt::unhandled_exception::report}) {
+            const rt::test::captured got = rt::test::capture([=] {
+                rt::runtime runtime(with_policy(workers, policy));
+                census counted;
+                static_cast<void>(outcome_of(runtime, goes_on(1, &counted)));
+            });
+            cr_assert(got.has_exited());
+            const bool is_reported = policy == rt::unhandled_exception::report;
+            cr_assert_eq(got.says("as planned"), is_reported, "%s", got.text.c_str());
+        }
+    }
+}
+
+Test(unhandled, the_first_one_is_the_reason) {
+    for (const std::uint32_t workers : {2U, 4U}) {
+        rt::runtime runtime(with_policy(workers, rt::unhandled_exception::shut_down));
+        cr_assert(outcome_of(runtime, two_fail()) == "first");
     }
 }
 

@@ -10,9 +10,11 @@
 #include <rt/detail/atomic.h>
 #include <rt/runtime.h>
 #include <rt/spawn_blocking.h>
+#include <rt/spawn_on.h>
 #include <rt/sync/notify.h>
 #include <rt/time.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
@@ -65,6 +67,14 @@ rt::task<void> spawn_many(int count) {
         co_await std::move(child);
     }
     co_await rt::spawn_blocking([] {});
+}
+
+rt::task<void> spawn_bound(std::set<std::uint64_t>* ids) {
+    auto local = rt::spawn_local(nothing);
+    auto chosen = rt::spawn_on(0, nothing);
+    *ids = {local.id(), chosen.id()};
+    co_await std::move(local);
+    co_await std::move(chosen);
 }
 
 rt::task<void> use_threads() {
@@ -200,6 +210,29 @@ Test(hooks, b075_b076_spawn_and_terminate_are_called_once_per_task) {
         cr_assert_eq(spawned.ids().size(), count + 2);
         cr_assert(spawned.ids() == ended.ids());
     });
+}
+
+Test(hooks, tasks_that_are_bound_have_them_too) {
+    for (rt::config config : {settings(), single()}) {
+        event_log seen[4];
+        std::set<std::uint64_t> ids;
+        auto* log = seen;
+        for (const auto hook :
+             {&rt::hooks::on_task_spawn,
+              &rt::hooks::on_before_task_poll,
+              &rt::hooks::on_after_task_poll,
+              &rt::hooks::on_task_terminate}) {
+            config.hooks.*hook = [into = log++](const rt::task_info& one) {
+                into->add(one);
+            };
+        }
+        rt::block_on(config, spawn_bound(&ids));
+        cr_assert_eq(ids.size(), 2);
+        for (event_log& each : seen) {
+            const std::set<std::uint64_t> all = each.ids();
+            cr_assert(std::includes(all.begin(), all.end(), ids.begin(), ids.end()));
+        }
+    }
 }
 
 Test(hooks, b077_they_are_told_name_and_place_of_the_spawn) {

@@ -9,6 +9,7 @@
 #include "task/gate.h"
 
 #include <rt/block_in_place.h>
+#include <rt/detail/atomic.h>
 #include <rt/runtime.h>
 #include <rt/select.h>
 #include <rt/spawn.h>
@@ -72,7 +73,9 @@ task<void> does_all_of_it(bool may_block) {
         co_await rt::join(yields(1), yields(2));
     }
     if (may_block) {
-        rt::block_in_place([] {});
+        rt::atomic<int> ran{0};
+        rt::spawn(rt::test::adds_one, &ran).detach();
+        rt::block_in_place([&ran] { rt::test::hold_until(ran, 1); }); // on a stand-in, if need be
         co_await rt::yield();
     }
 }

@@ -18,6 +18,7 @@
 #include <rt/select.h>
 #include <rt/spawn.h>
 #include <rt/spawn_blocking.h>
+#include <rt/spawn_on.h>
 #include <rt/sync.h>
 #include <rt/time.h>
 #include <rt/version.h>
@@ -188,6 +189,10 @@ task<void> wait_behind_another() {
     co_await std::move(woken);
 }
 
+task<void> joins_one_that_is_bound() {
+    co_await rt::spawn_local(nothing);
+}
+
 } // namespace
 
 Test(schedule_latency, a_task_is_ready_from_its_wake_up_on) {
@@ -268,6 +273,7 @@ Test(schedule_latency, b194_every_turn_is_one_sample) {
         const auto core = std::make_shared<rt::engine::core>(config);
         cr_assert(core->start().text.empty());
         rt::detail::block_on(*core, wait_behind_another(), rt::detail::site::current());
+        rt::detail::block_on(*core, joins_one_that_is_bound(), rt::detail::site::current());
         core->shut_down();
         std::uint64_t turns = 0;
         for (std::uint32_t i = 0; i < core->workers().view_count(); ++i) {

@@ -10,6 +10,7 @@
 #include "task/sockets.h"
 
 #include <rt/block_in_place.h>
+#include <rt/blocking.h>
 #include <rt/detail/atomic.h>
 #include <rt/detail/context.h>
 #include <rt/runtime.h>
@@ -186,10 +187,11 @@ Test(block_in_place, b160_another_runtime_runs_in_it_and_the_task_yields_afterwa
                 return rt::block_on(rt::test::single(), []() -> task<int> {
                     co_await rt::sleep(1ms);
                     co_await rt::yield();
-                    co_return 5;
+                    co_return co_await rt::blocking([] { return 5; });
                 }());
             });
             cr_assert_eq(seen, 5);
+            cr_assert_eq(co_await rt::blocking([] { return 6; }), 6, "it has its own pool again");
             co_await rt::yield();
         }());
     });

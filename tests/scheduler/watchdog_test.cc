@@ -4,6 +4,7 @@
 // program's SIGURG handler alone, and a signal at a bad moment does no harm.
 #include "memory/frame_pool.h"
 #include "support/test.h"
+#include "sync/waiting.h"
 #include "task/gate.h"
 
 #include <rt/detail/atomic.h>
@@ -76,6 +77,37 @@ Test(watchdog, leaves_errno_alone) {
     }());
     cr_assert_geq(urgent_signals.load_relaxed(), 1);
     cr_assert_eq(code, ENOTTY);
+}
+
+namespace {
+
+task<void> waits_and_runs(gate* at, rt::atomic<int>* ran) {
+    co_await at->wait();
+    ran->add_acq_rel(1);
+}
+
+// What is woken here is nobody's but this worker's, unless the watchdog fetches it.
+task<void> holds_what_it_has_woken() {
+    gate at;
+    rt::atomic<int> ran{0};
+    auto child = rt::spawn(waits_and_runs, &at, &ran);
+    co_await rt::test::until_waiting(child);
+    at.open();
+    rt::test::hold_until(ran, 1);
+    co_await std::move(child);
+}
+
+} // namespace
+
+// When all workers have slept for a while the watchdog sleeps too, until one of them wakes up.
+Test(watchdog, wakes_up_with_the_workers) {
+    rt::runtime runtime(rt::test::exactly(2));
+    for (int round = 0; round < 3; ++round) {
+        runtime.block_on([]() -> task<void> {
+            co_await rt::sleep(100ms);
+            co_await holds_what_it_has_woken();
+        }());
+    }
 }
 
 namespace {

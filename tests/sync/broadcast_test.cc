@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -60,6 +61,20 @@ Test(broadcast, receiver_gets_what_is_sent_after_its_subscription) {
     cr_assert_eq(later.try_recv().value(), 2);
     cr_assert_eq(same.try_recv().value(), 2);
     cr_assert_eq(rx.try_recv().value(), 1);
+}
+
+Test(broadcast, also_tells_who_has_lost_a_single_one) {
+    constexpr int size = 4;
+    for (int lost = 1; lost <= 2 * size; ++lost) {
+        auto [tx, rx] = rt::broadcast::channel<int>(size);
+        for (int i = 0; i < size + lost; ++i) {
+            cr_assert(tx.send(i));
+        }
+        const auto got = rx.try_recv();
+        cr_assert(!got && got.error().is_lagged());
+        cr_assert_eq(got.error().lost(), static_cast<std::uint64_t>(lost));
+        cr_assert_eq(rx.try_recv().value(), lost);
+    }
 }
 
 Test(broadcast, tells_who_lags_how_many_are_lost) {

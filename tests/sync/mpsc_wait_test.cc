@@ -205,6 +205,20 @@ Test(mpsc_wait, aborted_in_the_yield_queue_has_taken_nothing) {
     cr_assert_eq(counted::alive.load_relaxed(), 0);
 }
 
+Test(mpsc_wait, closing_ends_a_receiver_that_waits) {
+    run([]() -> rt::task<void> {
+        auto [tx, rx] = rt::mpsc::channel<int>(1);
+        auto receiver = rt::spawn([from = &rx]() -> rt::task<bool> {
+            const auto got = co_await from->recv();
+            co_return got.has_value();
+        });
+        co_await until_waiting(receiver);
+        rx.close();
+        cr_assert_not(co_await std::move(receiver));
+        cr_assert(tx.is_closed());
+    }());
+}
+
 Test(mpsc_wait, closing_refuses_those_that_wait) {
     for (const bool by_drop : {false, true}) {
         run([](bool drops) -> rt::task<void> {

@@ -2,6 +2,8 @@
 //
 // rt::join and rt::select: who wins, what the others come to, and that nothing outlives them.
 #include "support/test.h"
+#include "sync/losing.h"
+#include "sync/waiting.h"
 #include "task/gate.h"
 
 #include <rt/net/tcp.h>
@@ -368,8 +370,8 @@ task<std::string> order_of_winners() {
     co_return order;
 }
 
-std::vector<std::string> orders_of(std::uint64_t seed) {
-    rt::config wanted = rt::test::single();
+std::vector<std::string> orders_of(std::uint64_t seed, std::uint32_t workers = 0) {
+    rt::config wanted = rt::test::exactly(workers);
     wanted.seed = seed;
     rt::runtime runtime(wanted);
     std::vector<std::string> orders;
@@ -390,6 +392,29 @@ Test(select, b069_with_a_seed_each_block_on_makes_the_same_choices) {
     std::thread([&] { elsewhere = orders_of(7); }).join();
     cr_assert(elsewhere == orders);
     cr_assert(orders_of(8)[0] != orders[0]);
+}
+
+Test(select, b069_with_a_seed_a_worker_makes_the_same_choices) {
+    const std::vector<std::string> orders = orders_of(7, 1);
+    cr_assert(orders_of(7, 1) == orders);
+    cr_assert(orders_of(8, 1)[0] != orders[0]);
+}
+
+// Both are ready in the same turn, the second for longer.
+Test(select, b069_if_it_is_biased_the_first_part_wins_whichever_was_woken_first) {
+    rt::block_on(rt::test::with_workers(0), []() -> task<void> {
+        gate first;
+        gate second;
+        auto selects = rt::spawn([one = &first, other = &second]() -> task<std::size_t> {
+            const auto won =
+                co_await rt::select(rt::biased, rt::test::passes(one), rt::test::passes(other));
+            co_return won.index();
+        });
+        co_await rt::test::until_waiting(selects);
+        second.open();
+        first.open();
+        cr_assert(co_await std::move(selects) == 0);
+    }());
 }
 
 Test(select, takes_sleeps_timeouts_and_join_handles) {

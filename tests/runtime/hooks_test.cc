@@ -5,7 +5,9 @@
 #include "base/captured.h"
 #include "support/runtimes.h"
 #include "support/test.h"
+#include "task/gate.h"
 
+#include <rt/block_in_place.h>
 #include <rt/blocking.h>
 #include <rt/detail/atomic.h>
 #include <rt/runtime.h>
@@ -148,16 +150,57 @@ Test(hooks, park_and_unpark_are_called_around_sleeping) {
 // sleep for ever.
 Test(hooks, b072_what_the_park_hook_spawns_is_run_before_sleeping) {
     rt::test::on_every_runtime([](rt::config config) {
-        rt::notify note;
-        rt::atomic<bool> has_spawned{false};
         config.workers = config.flavor == rt::flavor::current_thread ? 0 : 1;
-        config.hooks.on_thread_park = [&] {
-            if (!has_spawned.exchange_acq_rel(true)) {
-                rt::spawn(give_note(&note)).detach();
-            }
-        };
-        rt::block_on(config, wait_for_note(&note));
+        for (const bool is_bound : {false, true}) {
+            rt::notify note;
+            rt::atomic<bool> has_spawned{false};
+            config.hooks.on_thread_park = [&] {
+                if (!has_spawned.exchange_acq_rel(true)) {
+                    (is_bound ? rt::spawn_local(give_note(&note)) : rt::spawn(give_note(&note)))
+                        .detach();
+                }
+            };
+            rt::block_on(config, wait_for_note(&note));
+        }
     });
+}
+
+Test(hooks, each_of_those_of_threads_may_be_set_alone) {
+    for (const auto hook :
+         {&rt::hooks::on_thread_start,
+          &rt::hooks::on_thread_stop,
+          &rt::hooks::on_thread_park,
+          &rt::hooks::on_thread_unpark}) {
+        rt::atomic<int> calls{0};
+        rt::config config = settings();
+        config.hooks.*hook = [&calls] {
+            calls.add_relaxed(1);
+        };
+        rt::block_on(config, []() -> rt::task<void> {
+            co_await rt::sleep(1ms);
+        }());
+        cr_assert_geq(calls.load_relaxed(), 1);
+    }
+}
+
+Test(hooks, b070_a_thread_that_stands_in_for_a_worker_has_start_and_stop) {
+    rt::atomic<int> started{0};
+    rt::atomic<int> stopped{0};
+    rt::config config = rt::test::exactly(1);
+    config.hooks.on_thread_start = [&] {
+        started.add_relaxed(1);
+    };
+    config.hooks.on_thread_stop = [&] {
+        stopped.add_relaxed(1);
+    };
+    rt::block_on(config, []() -> rt::task<void> {
+        rt::atomic<int> ran{0};
+        auto child = rt::spawn(rt::test::adds_one, &ran);
+        rt::block_in_place([&ran] { rt::test::hold_until(ran, 1); });
+        co_await std::move(child);
+    }());
+    cr_assert_eq(started.load_relaxed(), 2);
+    cr_assert_eq(stopped.load_relaxed(), 2);
 }
 
 Test(hooks, b071_a_root_that_the_park_hook_wakes_is_run_before_sleeping) {

@@ -23,7 +23,7 @@
 namespace {
 
 using rt::task;
-using rt::test::with_workers;
+using rt::test::exactly;
 
 // A runtime whose figures can be read.
 class measured {
@@ -52,7 +52,7 @@ public:
 
 private:
     static rt::config settings(std::uint32_t workers, bool is_on) {
-        rt::config made = with_workers(workers);
+        rt::config made = exactly(workers);
         made.poll_histogram = is_on;
         return made;
     }
@@ -87,6 +87,11 @@ task<void> takes_long() {
     while (rt::base::monotonic_ns() - begin_ns < long_ns) {
     }
     co_return;
+}
+
+task<void> takes_long_and_joins() {
+    co_await takes_long();
+    co_await rt::spawn(yields, 0);
 }
 
 task<void> joins_what_takes_long() {
@@ -131,4 +136,16 @@ Test(poll_histogram, a_turn_inside_of_a_turn_is_measured_for_itself) {
     cr_assert_eq(times.total(), 2U);
     cr_assert_geq(times.sum(), long_ns);
     cr_assert_leq(times.sum(), passed_ns);
+}
+
+// Nor does the turn inside make the time before it forgotten.
+Test(poll_histogram, a_turn_keeps_what_it_took_before_one_inside_of_it) {
+    if (!rt::features::metrics) {
+        cr_skip_test("built without metrics");
+    }
+    measured runtime(1, true);
+    runtime.block_on(takes_long_and_joins());
+    const rt::metrics::histogram_data times = runtime.end();
+    cr_assert_eq(times.total(), 2U);
+    cr_assert_geq(times.sum(), long_ns);
 }

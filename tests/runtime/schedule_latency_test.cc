@@ -263,6 +263,22 @@ Test(schedule_latency, b081_tasks_wait_behind_one_that_holds_their_worker_up) {
     }
 }
 
+// The rest of the parent's turn, behind that of its child, did not wait for anything.
+Test(schedule_latency, what_is_left_of_a_turn_after_one_inside_of_it_has_none) {
+    latencies seen;
+    rt::config config = rt::test::single();
+    config.schedule_latency = true;
+    seen.install(config);
+    rt::block_on(config, []() -> task<void> {
+        co_await rt::spawn({.name = "parent"}, []() -> task<void> { co_await rt::spawn(nothing); });
+    }());
+    for (const auto* all : {&seen.before["parent"], &seen.after["parent"]}) {
+        cr_assert_eq(all->size(), 2U);
+        cr_assert((*all)[0] != none);
+        cr_assert((*all)[1] == none);
+    }
+}
+
 Test(schedule_latency, b194_every_turn_is_one_sample) {
     if (!rt::features::metrics) {
         cr_skip_test("built without metrics");

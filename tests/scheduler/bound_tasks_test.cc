@@ -12,6 +12,7 @@
 #include "task/gate.h"
 #include "task/sockets.h"
 
+#include <rt/block_in_place.h>
 #include <rt/blocking.h>
 #include <rt/detail/atomic.h>
 #include <rt/runtime.h>
@@ -195,6 +196,22 @@ Test(bound_tasks, b043_there_is_no_worker_index_off_the_workers) {
         );
         cr_assert(!rt::worker_index(), "and not afterwards");
     });
+}
+
+// A stand-in is no worker, and may be gone when its number is used.
+Test(bound_tasks, b043_there_is_no_worker_index_on_a_stand_in) {
+    rt::runtime runtime(exactly(1));
+    runtime.block_on([]() -> task<void> {
+        rt::atomic<int> seen{0};
+        auto child = rt::spawn([into = &seen]() -> task<void> {
+            into->store_release(rt::worker_index() ? 2 : 1);
+            co_return;
+        });
+        rt::block_in_place([&seen] { rt::test::hold_until(seen, 1); });
+        cr_assert_eq(seen.load_acquire(), 1);
+        cr_assert(rt::worker_index() == 0U);
+        co_await std::move(child);
+    }());
 }
 
 // ---- order and fairness -------------------------------------------------------------------------

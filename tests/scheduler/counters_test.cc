@@ -216,6 +216,41 @@ task<void> joins(rt::join_handle<void> other) {
 
 } // namespace
 
+namespace {
+
+task<void> yields(int times) {
+    for (int i = 0; i < times; ++i) {
+        co_await rt::yield();
+    }
+}
+
+task<void> spawns_locally() {
+    const worker_counters& own = *rt::metrics::this_worker;
+    const std::uint64_t local = own.local_schedules.load_relaxed();
+    auto child = rt::spawn_local(nothing);
+    cr_assert_eq(own.local_schedules.load_relaxed() - local, 1U);
+    co_await std::move(child);
+    const std::uint64_t before = own.yields.load_relaxed();
+    co_await rt::spawn_local(yields, 3);
+    cr_assert_eq(own.yields.load_relaxed() - before, 3U);
+}
+
+} // namespace
+
+Test(counters, b014_bound_tasks_are_counted_like_others) {
+    counted runtime(1);
+    runtime.block_on(spawns_locally());
+    const std::uint64_t remote = runtime.sum(&worker_counters::remote_schedules, true);
+    const std::uint64_t injected = runtime.sum(&worker_counters::injected);
+    const auto here = rt::detail::site::current();
+    auto child = rt::detail::launch(runtime.pool().bound_to_or_fatal(0, here), nothing(), here);
+    while (!child.is_finished()) {
+        std::this_thread::yield();
+    }
+    cr_assert_eq(runtime.sum(&worker_counters::remote_schedules, true) - remote, 1U);
+    cr_assert_eq(runtime.sum(&worker_counters::injected) - injected, 1U);
+}
+
 Test(counters, b177_the_injected_depth_counts_spawns_that_nobody_has_taken) {
     counted idle(0);
     rt::join_handle<void> queued = idle.spawn(nothing());
@@ -403,6 +438,24 @@ Test(counters, b186_a_task_that_is_taken_from_a_held_worker_is_counted_as_stolen
     }());
     cr_assert_eq(runtime.sum(&worker_counters::steal_tasks), 1U);
     cr_assert_eq(runtime.sum(&worker_counters::steal_operations), 1U);
+}
+
+// Several at once, which nobody else can have run.
+Test(counters, b186_what_is_stolen_together_is_counted_one_by_one) {
+    constexpr int count = 64;
+    counted runtime(2);
+    runtime.wait_until_parked();
+    runtime.block_on([]() -> task<void> {
+        rt::atomic<int> ran{0};
+        for (int i = 0; i < count; ++i) {
+            rt::spawn(rt::test::adds_one, &ran).detach();
+        }
+        rt::test::hold_until(ran, count);
+        co_return;
+    }());
+    cr_assert_eq(runtime.sum(&worker_counters::steal_tasks), count);
+    cr_assert_lt(runtime.sum(&worker_counters::steal_operations), count);
+    cr_assert_geq(runtime.sum(&worker_counters::steal_failures), 1, "before it slept");
 }
 
 namespace {

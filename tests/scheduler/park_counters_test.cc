@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: MIT
 //
-// What the workers count when they fall asleep and wake up.
+// What the workers count when they fall asleep, wake up and go away.
 #include "scheduler/counted.h"
 #include "support/test.h"
+#include "task/gate.h"
 
+#include <rt/block_in_place.h>
+#include <rt/blocking.h>
 #include <rt/runtime.h>
+#include <rt/spawn.h>
 #include <rt/time.h>
+#include <rt/yield.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <thread>
+#include <utility>
 
 #include <signal.h>
 #include <sys/syscall.h>
@@ -22,6 +28,7 @@ using namespace std::chrono_literals;
 using rt::task;
 using rt::metrics::worker_counters;
 using rt::test::counted;
+using rt::test::gate;
 
 task<void> nothing() {
     co_return;
@@ -99,4 +106,36 @@ Test(park_counters, b185_a_wake_up_for_nothing_is_counted) {
         std::this_thread::yield();
     }
     cr_assert_eq(runtime.sum(&worker_counters::polls), 0U);
+}
+
+// Hangs if they are not: a wake-up counts if the worker slept already.
+Test(park_counters, wake_ups_are_counted_by_who_sends_them) {
+    counted runtime(1);
+    const std::uint64_t before = rt::test::sum_outside(&worker_counters::wakes_sent);
+    while (rt::test::sum_outside(&worker_counters::wakes_sent) == before) {
+        runtime.wait_until_parked();
+        runtime.block_on(nothing());
+    }
+}
+
+Test(park_counters, closures_are_counted_and_so_is_what_was_taken_from_the_lifo_slot) {
+    counted runtime(1);
+    const std::uint64_t closures = runtime.sum(&worker_counters::blocking_jobs, true);
+    runtime.block_on([]() -> task<void> {
+        const worker_counters& own = *rt::metrics::this_worker;
+        const std::uint64_t hits = own.lifo_hits.load_relaxed();
+        gate at;
+        auto child = rt::spawn([wait = &at]() -> task<void> { co_await wait->wait(); });
+        co_await rt::yield(); // it waits
+        at.open();
+        co_await std::move(child);
+        cr_assert_geq(own.lifo_hits.load_relaxed() - hits, 1);
+        rt::block_in_place([] {});
+        rt::block_in_place([] {});
+    }());
+    cr_assert_eq(runtime.sum(&worker_counters::in_place), 2);
+    runtime.block_on([]() -> task<void> {
+        co_await rt::blocking([] {});
+    }());
+    cr_assert_eq(runtime.sum(&worker_counters::blocking_jobs, true) - closures, 1);
 }

@@ -55,6 +55,8 @@ Test(mpsc_reserve, waits_for_all_of_it_and_nobody_passes) {
         auto behind = rt::spawn(sends, tx, 9);
         co_await until_waiting(behind);
         cr_assert(tx.try_send(8).error().is(EAGAIN), "somebody waits");
+        cr_assert(tx.try_reserve().error().is(EAGAIN));
+        cr_assert(tx.try_reserve_many(2).error().is(EAGAIN));
         cr_assert_eq(rx.try_recv().value(), 0);
         cr_assert_eq(co_await many, 3U);
         for (const int wanted : {1, 2, 3, 9}) {

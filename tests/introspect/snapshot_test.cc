@@ -4,6 +4,7 @@
 //
 // Method: a core that is put on the observed list by the test itself; tasks that wait for ever,
 // that spin until they are told to stop, and that never get a turn because all workers spin.
+#include "base/clock.h"
 #include "introspect/observed.h"
 #include "introspect/observed_core.h"
 #include "introspect/snapshot.h"
@@ -20,6 +21,7 @@
 #include <rt/yield.h>
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -114,6 +116,34 @@ Test(snapshot, tasks_are_seen_in_their_states) {
     state.stop.store_release(true);
     while (rt::introspect::count_tasks_alive() > 700) {
     }
+}
+
+namespace {
+
+rt::task<void> waits_late(rt::atomic<std::uint64_t>* since_ns) {
+    const std::uint64_t end_ns = rt::base::monotonic_ns() + 5'000'000;
+    while (rt::base::monotonic_ns() < end_ns) {
+    }
+    since_ns->store_release(end_ns);
+    co_await rt::yield(); // the worker looks at the clock
+    co_await rt::sleep(24h);
+}
+
+} // namespace
+
+Test(snapshot, a_task_is_shown_with_the_time_when_it_began_to_wait) {
+    rt::atomic<std::uint64_t> since_ns{0};
+    observed_core core;
+    core.spawn(waits_late(&since_ns));
+    std::uint64_t shown_ns = 0;
+    while (shown_ns == 0) {
+        const auto runtimes = observed().read();
+        walk_tasks(runtimes, no_deadline, [&](const task_facts& task) {
+            shown_ns = task.state == task_state::waiting ? task.since_ns : 0;
+        });
+    }
+    cr_assert_geq(shown_ns, since_ns.load_acquire());
+    cr_assert_leq(shown_ns, rt::base::monotonic_ns());
 }
 
 Test(snapshot, who_waits_for_a_lock_is_shown_with_its_holder) {

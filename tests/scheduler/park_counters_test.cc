@@ -38,6 +38,10 @@ task<void> sleeps() {
     co_await rt::sleep(1ms);
 }
 
+task<void> sleeps_long() {
+    co_await rt::sleep(1h);
+}
+
 // Until each worker sleeps and has counted that: one more park than unparks. Returns the most parks
 // of one worker, and notes the fewest.
 std::uint64_t most_parks(counted& runtime, std::uint64_t* fewest) {
@@ -138,4 +142,18 @@ Test(park_counters, closures_are_counted_and_so_is_what_was_taken_from_the_lifo_
         co_await rt::blocking([] {});
     }());
     cr_assert_eq(runtime.sum(&worker_counters::blocking_jobs, true) - closures, 1);
+}
+
+Test(park_counters, timers_are_shown_while_they_are_armed) {
+    counted runtime(1);
+    {
+        const rt::join_handle<void> sleeper = runtime.spawn(sleeps_long());
+        while (runtime.pool().view(0).timers != 1) {
+            std::this_thread::yield();
+        }
+        sleeper.abort();
+    }
+    while (runtime.pool().view(0).timers != 0) {
+        std::this_thread::yield();
+    }
 }

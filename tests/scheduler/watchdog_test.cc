@@ -58,6 +58,29 @@ Test(watchdog, calls_the_handler_that_was_there_before) {
 
 namespace {
 
+rt::atomic<int> told_number{0};
+
+void on_urgent_with_info(int number, siginfo_t* info, void* interrupted) {
+    told_number.store_release(info != nullptr && interrupted != nullptr ? number : -1);
+}
+
+} // namespace
+
+Test(watchdog, tells_the_handler_that_was_there_before_what_it_wants_to_know) {
+    struct sigaction before = {};
+    before.sa_sigaction = &on_urgent_with_info;
+    before.sa_flags = SA_SIGINFO;
+    sigaction(SIGURG, &before, nullptr);
+    rt::runtime runtime(with_workers(2));
+    runtime.block_on([]() -> task<void> {
+        std::raise(SIGURG); // handled before it returns
+        co_return;
+    }());
+    cr_assert_eq(told_number.load_acquire(), SIGURG);
+}
+
+namespace {
+
 void spoils_errno(int /*number*/) {
     errno = EDOM;
     urgent_signals.add_relaxed(1);

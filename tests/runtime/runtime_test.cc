@@ -14,6 +14,11 @@
 #include <rt/yield.h>
 
 #include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <source_location>
@@ -111,6 +116,44 @@ Test(runtime, names_its_threads) {
     }());
     cr_assert(names.first.starts_with("herring-w"), "%s", names.first.c_str());
     cr_assert(names.second.starts_with("herring-b"), "%s", names.second.c_str());
+}
+
+namespace {
+
+// What /proc says of a thread behind a key.
+std::string status_of(const std::string& thread, const std::string& key) {
+    std::ifstream lines("/proc/self/task/" + thread + "/status");
+    for (std::string line; std::getline(lines, line);) {
+        if (line.starts_with(key)) {
+            return line.substr(line.find_first_not_of(" \t", key.size()));
+        }
+    }
+    return {};
+}
+
+} // namespace
+
+// A signal is handled on a thread of the program's, so the watchdog's takes none either. A thread
+// has its name before its mask, and this one's name is not of the runtime.
+Test(runtime, its_threads_leave_signals_to_those_of_the_program) {
+    rt::config wanted = with_workers(2);
+    wanted.name = "herring";
+    rt::runtime runtime(wanted);
+    runtime.block_on([]() -> task<void> {
+        co_await rt::blocking([] {});
+    }());
+    constexpr std::uint64_t bit = 1ULL << (SIGUSR1 - 1);
+    std::size_t seen = 0;
+    while (seen < 4) { // two workers, the watchdog, and one for the closure
+        seen = 0;
+        for (const auto& each : std::filesystem::directory_iterator("/proc/self/task")) {
+            const std::string thread = each.path().filename();
+            if (status_of(thread, "Name:").starts_with("herring-")) {
+                const std::string mask = status_of(thread, "SigBlk:");
+                seen += (std::strtoull(mask.c_str(), nullptr, 16) & bit) != 0 ? 1 : 0;
+            }
+        }
+    }
 }
 
 Test(runtime, runs_the_root_on_a_worker_or_on_the_caller) {

@@ -45,17 +45,17 @@ void* finish_root(task_header* header) noexcept {
     auto* const left = static_cast<promise*>(frame_of(header->live.frame));
     if (std::is_void_v<T> && left->slot.kind() == outcome::value) [[likely]] {
         std::coroutine_handle<promise>::from_promise(*left).destroy();
-        header->ended = outcome::value; // which is all that there is to move
-    } else {
+        header->ended = outcome::value; // all that there is to keep
+        complete(header, nullptr);
+        return nullptr;
+    }
+    drop_function drop = nullptr;
+    {
         result_slot<T> slot = std::move(left->slot);
         std::coroutine_handle<promise>::from_promise(*left).destroy();
-        if ((header->state.load_relaxed() & state_interest) != 0) {
-            store_result(header, std::move(slot));
-        } else {
-            report_unobserved(header, slot);
-        }
+        drop = keep_result(header, std::move(slot));
     }
-    complete(header, &drop_result<T>);
+    complete(header, drop);
     return nullptr;
 }
 

@@ -112,7 +112,7 @@ void* settle_claim(task_header* task) noexcept {
 // The task has no frames left.
 void end_cancelled(task_header* task) noexcept {
     task->ended = outcome::cancelled;
-    detail::complete(task, [](task_header*) noexcept {});
+    detail::complete(task, nullptr);
 }
 
 } // namespace
@@ -257,7 +257,9 @@ namespace {
 end_unheard(task_header* task, std::uint64_t state, drop_function drop) noexcept {
     // Only abort handles are left; they look at nothing but the state word. Without any, nobody
     // else can reach the task.
-    drop(task);
+    if (drop != nullptr) {
+        drop(task);
+    }
     if (state / state_ref != 1) {
         task->state.or_acq_rel(state_complete);
     }
@@ -275,6 +277,9 @@ end_unheard(task_header* task, std::uint64_t state, drop_function drop) noexcept
     }
     do {
         if ((state & state_interest) == 0) {
+            if (state == state_ref && drop == nullptr) {
+                return rt::tasks::free_header(task); // nobody else can reach it
+            }
             return end_unheard(task, state, drop);
         }
         // acq_rel: release pairs with the join handle's acquire of complete; acquire pairs with

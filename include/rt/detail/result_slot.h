@@ -118,7 +118,7 @@ inline constexpr bool result_fits = sizeof(slot_value<T>) <= inline_result_bytes
 using drop_function = void (*)(task_header*) noexcept;
 
 // Ends the task: publishes complete, tells the listener or, if nobody is interested any more, calls
-// `drop`; gives up the task's own reference.
+// `drop`, which is null if there is nothing to; gives up the task's own reference.
 RT_API void complete(task_header* task, drop_function drop) noexcept;
 
 // The policy for an exception that no join handle will see: src/task/unobserved.cc.
@@ -216,6 +216,18 @@ void drop_result(task_header* task) noexcept {
         }
     }
     task->ended = outcome::pending;
+}
+
+// Moves `slot` into the header if somebody can still ask for it; else it is reported if it is an
+// exception, and stays. What complete() then has to drop.
+template<typename T>
+[[nodiscard]] drop_function keep_result(task_header* task, result_slot<T>&& slot) noexcept {
+    if ((task->state.load_relaxed() & state_interest) == 0) {
+        report_unobserved(task, slot);
+        return nullptr;
+    }
+    store_result(task, std::move(slot));
+    return &drop_result<T>;
 }
 
 } // namespace rt::detail

@@ -120,17 +120,14 @@ private:
     // On the worker, like finish_root in rt/task.h.
     static void* finish(task_header* header) noexcept {
         void* const frame = header->live.frame;
+        drop_function drop = nullptr;
         {
             auto* const self = static_cast<spawned_closure*>(static_cast<frame_image*>(frame));
             result_slot<value_type> slot = std::move(self->slot_);
             destroy_frame(frame);
-            if ((header->state.load_relaxed() & state_interest) != 0) {
-                store_result(header, std::move(slot));
-            } else {
-                report_unobserved(header, slot);
-            }
+            drop = keep_result(header, std::move(slot));
         }
-        complete(header, &drop_result<value_type>);
+        complete(header, drop);
         return nullptr;
     }
 

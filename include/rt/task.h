@@ -43,12 +43,6 @@ template<typename T>
 void* finish_root(task_header* header) noexcept {
     using promise = task_promise<T>;
     auto* const left = static_cast<promise*>(frame_of(header->live.frame));
-    if (std::is_void_v<T> && left->slot.kind() == outcome::value) [[likely]] {
-        std::coroutine_handle<promise>::from_promise(*left).destroy();
-        header->ended = outcome::value; // all that there is to keep
-        complete(header, nullptr);
-        return nullptr;
-    }
     drop_function drop = nullptr;
     {
         result_slot<T> slot = std::move(left->slot);
@@ -59,13 +53,18 @@ void* finish_root(task_header* header) noexcept {
     return nullptr;
 }
 
+// The same for a root without a value, which has nothing to move unless it threw.
+inline void* finish_void(task_header* header) noexcept;
+
 template<typename T>
 struct task_promise_base : promise_base {
     result_slot<T> slot;
 
     task<T> get_return_object() noexcept;
     static task<T> get_return_object_on_allocation_failure() noexcept;
-    final_awaiter final_suspend() const noexcept { return {&finish_root<T>}; }
+    final_awaiter final_suspend() const noexcept {
+        return {std::is_void_v<T> ? &finish_void : &finish_root<T>};
+    }
     void unhandled_exception() noexcept {
         refuse_while_unwinding();
         slot.set_exception(std::current_exception());
@@ -87,6 +86,18 @@ struct task_promise<void> : task_promise_base<void> {
 };
 
 static_assert(sizeof(task_promise<void>) <= 32);
+
+inline void* finish_void(task_header* header) noexcept {
+    using promise = task_promise<void>;
+    auto* const left = static_cast<promise*>(frame_of(header->live.frame));
+    if (left->slot.kind() != outcome::value) [[unlikely]] {
+        return finish_root<void>(header);
+    }
+    std::coroutine_handle<promise>::from_promise(*left).destroy();
+    header->ended = outcome::value;
+    complete(header, nullptr);
+    return nullptr;
+}
 
 } // namespace detail
 

@@ -266,6 +266,12 @@ end_unheard(task_header* task, std::uint64_t state, drop_function drop) noexcept
     release(task);
 }
 
+// The same for a task that nobody holds and that has left nothing. Not in end(), whose other ways
+// would save registers for it: spawn_join_from_worker took 1.04 of the time.
+[[gnu::noinline]] void end_alone(task_header* task) noexcept {
+    rt::tasks::free_header(task);
+}
+
 [[gnu::always_inline]] inline void end(task_header* task, drop_function drop) noexcept {
     std::uint64_t state = task->state.load_acquire(); // acquire: pairs with detach_with's release
     if (task == this_thread.nested && state == state_spawned) {
@@ -277,10 +283,8 @@ end_unheard(task_header* task, std::uint64_t state, drop_function drop) noexcept
     }
     do {
         if ((state & state_interest) == 0) {
-            if (state == state_ref && drop == nullptr) {
-                return rt::tasks::free_header(task); // nobody else can reach it
-            }
-            return end_unheard(task, state, drop);
+            return state == state_ref && drop == nullptr ? end_alone(task)
+                                                         : end_unheard(task, state, drop);
         }
         // acq_rel: release pairs with the join handle's acquire of complete; acquire pairs with
         // listen()'s release of the listener.

@@ -327,14 +327,15 @@ void worker::on_kick() noexcept {
     while (!held_.is_empty() && queue.has_room()) {
         static_cast<void>(queue.try_push(held_.pop()));
     }
+    // What has yielded before what is new: this turn may spawn faster than others run.
+    while (!deferred_.is_empty() && queue.has_room()) {
+        static_cast<void>(queue.try_push(deferred_.pop()));
+    }
     while (task_header* const task = fresh_.pop_oldest()) {
         if (!queue.try_push(task)) {
             fresh_.push_oldest(task);
             break;
         }
-    }
-    while (!deferred_.is_empty() && queue.has_room()) {
-        static_cast<void>(queue.try_push(deferred_.pop()));
     }
     driver_->kick();
 }

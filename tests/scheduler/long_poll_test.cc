@@ -5,6 +5,8 @@
 // released by what it must not hold up, so a runtime that strands it makes the test hang. How late
 // it may be is measured by perf-sched (long_poll_*). One worker is held, and all of them are: then
 // a stand-in goes on.
+#include "scheduler/counted.h"
+#include "scheduler/local_queue.h"
 #include "support/test.h"
 #include "task/gate.h"
 #include "task/sockets.h"
@@ -12,6 +14,7 @@
 #include <rt/detail/atomic.h>
 #include <rt/runtime.h>
 #include <rt/spawn.h>
+#include <rt/spawn_on.h>
 #include <rt/time.h>
 #include <rt/yield.h>
 
@@ -202,4 +205,39 @@ Test(long_poll, a_mutex_holds_no_completion) {
 }
 Test(long_poll, a_mutex_holds_no_queued_task) {
     check<at_a_mutex>(victim::queued);
+}
+
+namespace {
+
+task<void> yields_once(rt::test::gate* at, rt::atomic<int>* ran) {
+    at->open();
+    co_await rt::yield();
+    ran->add_acq_rel(1);
+}
+
+task<void> nothing() {
+    co_return;
+}
+
+// After a child has yielded on its worker: a turn that always has more new tasks than others have
+// run and the ring has room for.
+task<void> spawns_in_one_turn(const rt::scheduler::pool* pool) {
+    rt::test::gate at;
+    rt::atomic<int> ran{0};
+    auto child = rt::spawn(yields_once, &at, &ran);
+    co_await at.wait();
+    const std::uint32_t self = *rt::worker_index();
+    while (ran.load_acquire() == 0) {
+        if (pool->view(self).private_depth < 2 * rt::scheduler::local_queue::capacity) {
+            rt::spawn(nothing).detach();
+        }
+    }
+    co_await std::move(child);
+}
+
+} // namespace
+
+Test(long_poll, a_turn_that_spawns_holds_back_nobody_who_has_yielded) {
+    rt::test::counted runtime(2);
+    runtime.block_on(spawns_in_one_turn(&runtime.pool()));
 }

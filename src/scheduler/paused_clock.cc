@@ -51,7 +51,7 @@ void worker::sleep_paused(std::int64_t deadline_ns) noexcept {
     is_delivering_ = true;
     driver_->poll(true);
     is_delivering_ = false;
-    if (!has_local_work() && !has_lifo() && !pool_.has_work()) {
+    if (!has_local_work() && !pool_.has_work()) {
         pool_.clock.jump_to(static_cast<std::uint64_t>(deadline_ns));
     }
 }

@@ -213,21 +213,12 @@ task_header* worker::next_bound_or_queued() noexcept {
 
 task_header* worker::next() noexcept {
     if (--until_inject_ == 0) [[unlikely]] {
-        return next_others_first();
+        until_inject_ = pace_.interval();
+        if (task_header* const task = next_from_others()) {
+            return task;
+        }
     }
     if (task_header* const task = next_local()) [[likely]] {
-        return task;
-    }
-    return next_from_others();
-}
-
-// A busy worker looks at what others have queued now and then.
-task_header* worker::next_others_first() noexcept {
-    until_inject_ = pace_.interval();
-    if (task_header* const task = next_from_others()) {
-        return task;
-    }
-    if (task_header* const task = next_local()) {
         return task;
     }
     return next_from_others();

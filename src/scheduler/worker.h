@@ -152,7 +152,6 @@ private:
     [[nodiscard]] task_header* next_injected(std::size_t most) noexcept;
     [[nodiscard, gnu::noinline]] task_header* next_from_others() noexcept;
     [[nodiscard]] task_header* next() noexcept;
-    [[nodiscard, gnu::noinline]] task_header* next_others_first() noexcept;
     [[nodiscard]] bool has_deferred() const noexcept {
         return !deferred_.is_empty() || bound.has_deferred();
     }

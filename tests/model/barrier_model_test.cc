@@ -24,8 +24,8 @@ using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
 using rt_model::barrier;
-using rt_model::detail::state_complete;
 using rt_model::detail::state_lost;
+using rt_model::scenario::has_ended;
 using rt_model::scenario::run_queue;
 
 // `count` threads, at most three, go through `rounds` rounds.
@@ -97,7 +97,7 @@ struct met {
 
     void run(unsigned self) {
         if (self == 0) {
-            queue.work([this] { return (join.header()->state.peek() & state_complete) != 0; });
+            queue.work([this] { return has_ended(join); });
         } else {
             data[1].store_relaxed(1);
             leave(both.blocking_wait(), 0);
@@ -142,9 +142,7 @@ struct cancelled {
         leaders += is_leader ? 1 : 0;
         check(data[other].load_relaxed() == 1, "does not see what the other did before");
     }
-    [[nodiscard]] bool is_over() const {
-        return (join.header()->state.peek() & state_complete) != 0;
-    }
+    [[nodiscard]] bool is_over() const { return has_ended(join); }
 
     void run(unsigned self) {
         if (self == 0) {

@@ -27,7 +27,7 @@ using rt::model::check;
 using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
-using rt_model::detail::state_complete;
+using rt_model::scenario::has_ended;
 using rt_model::scenario::run_queue;
 
 // The moment that pass_time makes pass.
@@ -343,7 +343,7 @@ struct cancelled {
 
     void run(unsigned self) {
         if (self == 0) {
-            queue.work([this] { return (join.header()->state.peek() & state_complete) != 0; });
+            queue.work([this] { return has_ended(join); });
         } else if (self == 1) {
             data.store_relaxed(1);
             check(tx.send(counted(0)) == 1U, "the receiver is there");
@@ -387,8 +387,7 @@ Test(broadcast_model, every_receiver_gets_every_value_and_the_end) {
     expect_good<fan_out>("subscribes", bounded(4), 2UL, 2U, subscribes, is_not_there);
     expect_good<fan_out>("stays, subscribes", bounded(3), 2UL, 2U, stays, subscribes);
     expect_good<fan_out>("weak", bounded(3, true), 1UL, 1U, stays, stays);
-    for (const fault what :
-         {fault::torn_rmw, fault::no_wake, fault::no_release, fault::no_acquire}) {
+    for (const fault what : rt::model::common_faults) {
         expect_broken<fan_out>("broken", broken(what, 3), 1UL, 1U, stays, stays);
     }
 }
@@ -423,8 +422,7 @@ Test(broadcast_model, the_end_of_interest_is_told_when_it_has_come) {
     rt::model::skip_with_sanitizers();
     expect_good<unheard>("subscribed meanwhile", bounded(5));
     expect_good<unheard>("subscribed meanwhile, weak", bounded(3, true));
-    for (const fault what :
-         {fault::torn_rmw, fault::no_wake, fault::no_release, fault::no_acquire}) {
+    for (const fault what : rt::model::common_faults) {
         expect_broken<unheard>("broken", broken(what, 4));
     }
 }

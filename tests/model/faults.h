@@ -2,6 +2,10 @@
 //
 // How model tests say what they expect of a scenario: that it passes on a machine that works, and
 // that it fails on each machine that is broken in a way that matters to it.
+//
+// The second is what makes the first worth something: a scenario that passes without, say, any
+// release proves nothing about its orderings. Used by the Test functions of *_model_test.cc, each
+// in a process of its own, on one thread: the explorer (explore.h) is one object.
 #pragma once
 
 #include "model/explore.h"
@@ -22,6 +26,10 @@ inline options broken(fault what, unsigned preemptions) {
         .broken = what,
         .preemptions_max = preemptions};
 }
+
+// Those that matter to whatever takes a lock, waits and is woken.
+inline constexpr fault common_faults[] = {
+    fault::torn_rmw, fault::no_wake, fault::no_release, fault::no_acquire};
 
 // Prints what was covered; `make model` and CI logs show it.
 inline void print(const char* name, const report& got) {

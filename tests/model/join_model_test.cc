@@ -21,6 +21,7 @@ using rt::model::fault;
 using rt::model::machine;
 using rt::model::options;
 using rt_model::detail::task_header;
+using rt_model::scenario::has_ended;
 using rt_model::scenario::leaf_place;
 using rt_model::scenario::run_queue;
 using rt_model::scenario::witness;
@@ -203,8 +204,8 @@ struct joining {
     }
 
     [[nodiscard]] bool is_over() const {
-        return (outer.header()->state.peek() & rt_model::detail::state_complete) != 0 &&
-            child_returned == 1 && rt_model::detail::model_heap.headers_live == 1;
+        return has_ended(outer) && child_returned == 1 &&
+            rt_model::detail::model_heap.headers_live == 1;
     }
 
     void run(unsigned self) {

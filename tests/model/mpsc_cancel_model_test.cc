@@ -14,8 +14,8 @@ using rt::model::check;
 using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
-using rt_model::detail::state_complete;
 using rt_model::scenario::channel_base;
+using rt_model::scenario::has_ended;
 using rt_model::scenario::large;
 using rt_model::scenario::run_queue;
 
@@ -69,9 +69,7 @@ struct cancelled : channel_base<large> {
         }
     }
 
-    [[nodiscard]] bool is_over() const {
-        return (join.header()->state.peek() & state_complete) != 0;
-    }
+    [[nodiscard]] bool is_over() const { return has_ended(join); }
 
     void run(unsigned self) {
         switch (self) {
@@ -162,7 +160,7 @@ struct many : channel_base<large> {
 
     void run(unsigned self) {
         if (self == 0) {
-            queue.work([this] { return (join.header()->state.peek() & state_complete) != 0; });
+            queue.work([this] { return has_ended(join); });
         } else if (self == 1) {
             abort.abort();
         } else if (self == 2) {

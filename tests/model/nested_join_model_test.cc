@@ -22,6 +22,7 @@ using rt::model::fault;
 using rt::model::options;
 using rt_model::detail::task_header;
 using rt_model::detail::this_thread;
+using rt_model::scenario::has_ended;
 using rt_model::scenario::run_queue;
 using rt_model::scenario::witness;
 
@@ -110,9 +111,7 @@ struct nesting {
         this_thread = before;
     }
 
-    [[nodiscard]] bool has_outer_ended() const {
-        return (outer.header()->state.peek() & rt_model::detail::state_complete) != 0;
-    }
+    [[nodiscard]] bool has_outer_ended() const { return has_ended(outer); }
     [[nodiscard]] bool is_over() const {
         return has_outer_ended() && rt_model::detail::model_heap.headers_live == 1;
     }

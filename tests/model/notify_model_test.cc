@@ -17,8 +17,8 @@ using rt::model::check;
 using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
-using rt_model::detail::state_complete;
 using rt_model::detail::state_lost;
+using rt_model::scenario::has_ended;
 using rt_model::scenario::run_queue;
 
 // One thread looks at the data of all others and waits until it has seen them.
@@ -79,9 +79,7 @@ struct cancelled {
         ++self->told[index];
     }
 
-    [[nodiscard]] bool is_complete(unsigned index) const {
-        return (join[index].header()->state.peek() & state_complete) != 0;
-    }
+    [[nodiscard]] bool is_complete(unsigned index) const { return has_ended(join[index]); }
 
     void run(unsigned self) {
         if (self == 0) {

@@ -26,8 +26,8 @@ using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
 using rt_model::detail::once_gate;
-using rt_model::detail::state_complete;
 using rt_model::detail::state_lost;
+using rt_model::scenario::has_ended;
 using rt_model::scenario::leaf_place;
 using rt_model::scenario::run_queue;
 
@@ -190,9 +190,7 @@ struct runner_cancelled {
         co_await self->place.wait();
         mine.is_good = true;
     }
-    [[nodiscard]] bool is_over() const {
-        return (join.header()->state.peek() & state_complete) != 0;
-    }
+    [[nodiscard]] bool is_over() const { return has_ended(join); }
 
     void run(unsigned self) {
         if (self == 0) {
@@ -261,7 +259,7 @@ struct waiter_cancelled {
 
     void run(unsigned self) {
         if (self == 0) {
-            queue.work([this] { return (join.header()->state.peek() & state_complete) != 0; });
+            queue.work([this] { return has_ended(join); });
         } else if (self == 1) {
             what.begin();
             what.end(is_success);
@@ -310,8 +308,7 @@ Test(once_model, one_at_a_time_until_one_succeeds) {
     expect_good<crowd>("3, 1 fails, 1 only tries", bounded(4), 3U, 1U, true);
     expect_good<crowd>("3, 1 fails, weak", bounded(3, true), 3U, 1U);
     expect_good<crowd>("2, 1 fails, 1 only tries, weak", bounded(4, true), 2U, 1U, true);
-    for (const fault what :
-         {fault::torn_rmw, fault::no_wake, fault::no_release, fault::no_acquire}) {
+    for (const fault what : rt::model::common_faults) {
         expect_broken<crowd>("3, 1 fails", broken(what, 4), 3U, 1U);
     }
 }
@@ -320,8 +317,7 @@ Test(once_model, a_value_is_made_once) {
     rt::model::skip_with_sanitizers();
     expect_good<filled>("get_or_init, set, get", bounded(20));
     expect_good<filled>("get_or_init, set, get, weak", bounded(4, true));
-    for (const fault what :
-         {fault::torn_rmw, fault::no_wake, fault::no_release, fault::no_acquire}) {
+    for (const fault what : rt::model::common_faults) {
         expect_broken<filled>("get_or_init, set, get", broken(what, 4));
     }
 }

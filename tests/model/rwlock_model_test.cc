@@ -28,8 +28,8 @@ using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
 using rt_model::rwlock;
-using rt_model::detail::state_complete;
 using rt_model::detail::state_lost;
+using rt_model::scenario::has_ended;
 using rt_model::scenario::run_queue;
 
 // The moment that pass_time makes pass.
@@ -241,7 +241,7 @@ struct cancelled {
     void run(unsigned self) {
         switch (self) {
         case 0:
-            queue.work([this] { return (join.header()->state.peek() & state_complete) != 0; });
+            queue.work([this] { return has_ended(join); });
             break;
         case 1:
             if (reading) {
@@ -300,8 +300,7 @@ Test(rwlock_model, a_writer_is_alone_and_readers_are_not) {
     expect_good<crowd>("write, read, weak", bounded(4, true), writes, reads, nothing);
     expect_good<crowd>("write, write, read, weak", bounded(2, true), writes, writes, reads);
     expect_good<crowd>("read, read, write, weak", bounded(3, true), reads, reads, writes);
-    for (const fault what :
-         {fault::torn_rmw, fault::no_wake, fault::no_release, fault::no_acquire}) {
+    for (const fault what : rt::model::common_faults) {
         expect_broken<crowd>("write, read", broken(what, 4), writes, reads, nothing);
         expect_broken<crowd>("write, write", broken(what, 4), writes, writes, nothing);
     }
@@ -322,8 +321,7 @@ Test(rwlock_model, who_comes_first_is_served_first) {
     rt::model::skip_with_sanitizers();
     expect_good<in_order>("read, write, read", bounded(5));
     expect_good<in_order>("read, write, read, weak", bounded(3, true));
-    for (const fault what :
-         {fault::torn_rmw, fault::no_wake, fault::no_release, fault::no_acquire}) {
+    for (const fault what : rt::model::common_faults) {
         expect_broken<in_order>("read, write, read", broken(what, 4));
     }
 }

@@ -17,7 +17,7 @@ using rt::model::check;
 using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
-using rt_model::detail::state_complete;
+using rt_model::scenario::has_ended;
 using rt_model::scenario::run_queue;
 
 // Threads that take permits, `wants` each, out of `permits`.
@@ -82,7 +82,7 @@ struct cancelled {
     void run(unsigned self) {
         switch (self) {
         case 0:
-            queue.work([this] { return (join.header()->state.peek() & state_complete) != 0; });
+            queue.work([this] { return has_ended(join); });
             break;
         case 1:
             held.release();

@@ -21,6 +21,7 @@ using rt::model::expect_broken;
 using rt::model::expect_good;
 using rt::model::fault;
 using rt::model::options;
+using rt_model::scenario::has_ended;
 using rt_model::scenario::leaf_place;
 using rt_model::scenario::run_queue;
 using rt_model::scenario::witness;
@@ -63,9 +64,7 @@ struct storm {
         co_return 7;
     }
 
-    [[nodiscard]] bool is_over() const {
-        return (join.header()->state.peek() & rt_model::detail::state_complete) != 0;
-    }
+    [[nodiscard]] bool is_over() const { return has_ended(join); }
 
     void run(unsigned self) {
         if (self < who.workers) {
@@ -241,9 +240,7 @@ struct timeout_storm {
         co_return got;
     }
 
-    [[nodiscard]] bool is_over() const {
-        return (join.header()->state.peek() & rt_model::detail::state_complete) != 0;
-    }
+    [[nodiscard]] bool is_over() const { return has_ended(join); }
 
     void run(unsigned self) {
         const auto over = [this] {

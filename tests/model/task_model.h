@@ -29,6 +29,11 @@ using ::rt::model::check;
 using ::rt::model::machine;
 using ::rt::model::wait_until;
 
+// Whether the task has ended; no step of the explorer, for what it waits until.
+[[nodiscard]] inline bool has_ended(const detail::join_handle_base& join) {
+    return (join.header()->state.peek() & detail::state_complete) != 0;
+}
+
 // Where woken tasks go. Holds as many different tasks as a scenario has.
 class run_queue final : public detail::scheduler_base {
 public:

@@ -399,8 +399,7 @@ Test(time_limit_model, an_answer_is_received_or_stays) {
         expect_good<answered>("dropped", bounded(20), end::is_dropped, again);
         expect_good<answered>("sends, weak", bounded(5, true), end::sends, again);
         expect_good<answered>("dropped, weak", bounded(5, true), end::is_dropped, again);
-        for (const fault what :
-             {fault::torn_rmw, fault::no_wake, fault::no_release, fault::no_acquire}) {
+        for (const fault what : rt::model::common_faults) {
             expect_broken<answered>("sends", broken(what, 4), end::sends, again);
             expect_broken<answered>("dropped", broken(what, 4), end::is_dropped, again);
         }

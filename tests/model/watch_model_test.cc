@@ -67,8 +67,7 @@ Test(watch_model, the_end_of_interest_is_told_when_it_has_come) {
     rt::model::skip_with_sanitizers();
     expect_good<unwatched>("subscribed meanwhile", bounded(6));
     expect_good<unwatched>("subscribed meanwhile, weak", bounded(3, true));
-    for (const fault what :
-         {fault::torn_rmw, fault::no_wake, fault::no_release, fault::no_acquire}) {
+    for (const fault what : rt::model::common_faults) {
         expect_broken<unwatched>("broken", broken(what, 4));
     }
 }
